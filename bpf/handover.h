@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From a verified ACK to a request socket in the host stack. XDP writes what the cookie
+ * stood for in front of the packet; tc ingress, where an skb exists, hands it over.
+ */
+#ifndef SW_HANDOVER_H
+#define SW_HANDOVER_H
+
+#include "listener.h"
+
+/* XDP metadata, 32 bytes: the most that every driver carries. */
+struct sw_mark {
+	__u32 magic; /* sw_boot.mark */
+	__u32 service;
+	__u64 cookie_hash;
+	__u32 tsval;
+	__u32 tsecr; /* as if the SYN-ACK left now: the host computes the true RTT from it */
+	__u16 mss;
+	__u8 our_wscale;
+	__u8 wscale; /* client's */
+	__u8 has;    /* SW_OPT_* */
+	__u8 pad[3];
+};
+
+static __always_inline void mark_fill(struct sw_mark *m, const struct sw_pkt *p,
+				      const struct sw_opts *o, const struct sw_cookie *c,
+				      const struct sw_host *h)
+{
+	m->magic = sw_boot.mark;
+	m->service = p->service;
+	m->cookie_hash = c->hash;
+	m->mss = mss_of(p->family, c->mss);
+	m->our_wscale = h->wscale;
+	m->wscale = c->wscale;
+	m->has = c->has;
+	if (c->has & SW_OPT_TS) {
+		/* the kernel sets its offset to rcv_tsecr - now, in ms */
+		m->tsval = o->tsval;
+		m->tsecr = o->tsecr + (__u32)((__u64)c->age_ticks * SW_TICK_NS / 1000000);
+	}
+}
+
+/* False: the driver has no room for metadata, tc checks the cookie again. */
+static __always_inline bool mark_write(struct xdp_md *ctx, const struct sw_mark *m)
+{
+	struct sw_mark *out;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*m)))
+		return false;
+	out = (void *)(long)ctx->data_meta;
+	if ((void *)(out + 1) > (void *)(long)ctx->data)
+		return false;
+	*out = *m;
+	return true;
+}
+
+/*
+ * The kfunc looks at skb->protocol. With two VLAN tags that is the inner tag's, so the outer
+ * one is lifted for the call; a single tag is in skb->vlan_tci already.
+ */
+static __always_inline int assign_reqsk(struct __sk_buff *skb, struct tcp_sock *tp,
+					struct bpf_tcp_req_attrs *attrs)
+{
+	__be16 proto = skb->protocol, outer_proto = skb->vlan_proto;
+	__u16 outer_tci = skb->vlan_tci;
+	bool lifted = false;
+	int err;
+
+	if ((proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD)) &&
+	    skb->vlan_present)
+		lifted = !bpf_skb_vlan_pop(skb);
+	err = bpf_sk_assign_tcp_reqsk(skb, (struct sock *)tp, attrs, sizeof(*attrs));
+	if (lifted)
+		bpf_skb_vlan_push(skb, outer_proto, outer_tci);
+	return err;
+}
+
+/* Nearly full: the host may drop this one, and its retransmission must still be welcome. */
+static __always_inline bool accept_nearly_full(const struct tcp_sock *tp)
+{
+	__u32 backlog = tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
+	__u32 max = tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog;
+
+	return backlog >= max - max / 8;
+}
+
+static __always_inline enum sw_reason hand_over(struct __sk_buff *skb, struct sw_pkt *p,
+						const struct sw_mark *m,
+						const struct sw_settings *set)
+{
+	struct bpf_tcp_req_attrs attrs = {
+		.rcv_tsval = m->tsval,
+		.rcv_tsecr = m->tsecr,
+		.mss = m->mss,
+		.rcv_wscale = m->has & SW_OPT_WS ? m->our_wscale : 0,
+		.snd_wscale = m->has & SW_OPT_WS ? m->wscale : 0,
+		.ecn_ok = !!(m->has & SW_OPT_ECN),
+		.wscale_ok = !!(m->has & SW_OPT_WS),
+		.sack_ok = !!(m->has & SW_OPT_SACK),
+		.tstamp_ok = !!(m->has & SW_OPT_TS),
+	};
+	struct bpf_sock *sk = lookup(skb, p, false);
+	enum sw_reason r = SW_TC_REFUSED;
+	struct tcp_sock *tp;
+
+	if (!sk)
+		return SW_TC_NO_LISTENER;
+	tp = sk->state == SW_TCP_LISTEN ? bpf_skc_to_tcp_sock(sk) : NULL;
+	if (sk->state != SW_TCP_LISTEN || cookie_is_used(m->cookie_hash)) {
+		/*
+		 * Used: a segment received in one batch with the ACK before it. tc sees the
+		 * whole batch before the stack does; a second request socket would lose this
+		 * segment, while left alone it finds the connection the first one makes.
+		 */
+		r = SW_TC_KNOWN;
+	} else if (tp && bpf_ksym_exists(bpf_sk_assign_tcp_reqsk)) {
+		bool retry = accept_nearly_full(tp);
+
+		if (!assign_reqsk(skb, tp, &attrs)) {
+			live_mark(pkt_hash(p), set);
+			if (!retry)
+				cookie_note_used(m->cookie_hash);
+			r = SW_TC_HANDED_OVER;
+		}
+	}
+	bpf_sk_release(sk);
+	return r;
+}
+
+#endif /* SW_HANDOVER_H */

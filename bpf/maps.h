@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every map and every load-time constant. Layouts are in include/synwarden.h; values that
+ * only the programs read (caches, budgets) are defined here.
+ */
+#ifndef SW_MAPS_H
+#define SW_MAPS_H
+
+#include "kernel.h"
+#include "synwarden.h"
+
+const volatile struct sw_boot sw_boot = {};
+
+/* A listener as lately looked up; see listener.h. */
+struct sw_host {
+	__be32 daddr[4];
+	__u32 ifindex;
+	__be16 dport;
+	__u8 family;
+	__u8 state; /* enum sw_host_state */
+	__u64 expires_ns;
+	__u16 window[8]; /* host order, by MSS index of the client */
+	__u16 mss;	 /* we advertise */
+	__u8 wscale;	 /* we offer */
+	__u8 allow;	 /* SW_OPT_* the host's sysctls allow */
+	__u8 mac[6];	 /* of the device, all zero: unknown */
+	__u8 pad[2];
+};
+
+struct sw_budget {
+	__u64 second; /* CLOCK_MONOTONIC >> 30 */
+	__u64 used;
+};
+
+#define SW_BUDGET_TINY_MSS (SW_MAX_SERVICES + 0) /* below: host_syns of the service */
+#define SW_BUDGET_EXPIRED  (SW_MAX_SERVICES + 1)
+#define SW_BUDGET_KEEPALIVE (SW_MAX_SERVICES + 2)
+#define SW_BUDGETS	   (SW_MAX_SERVICES + 3)
+
+/* User space writes; XDP reads. Never full: fixed index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct sw_service);
+} sw_services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_PORTS);
+	__type(key, __u32);
+	__type(value, struct sw_port);
+} sw_ports SEC(".maps");
+
+/* User space writes. Full: `service add` fails and changes nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct sw_prefix_key);
+	__type(value, struct sw_prefix);
+} sw_prefixes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sw_settings);
+} sw_settings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_KEY_SLOTS);
+	__type(key, __u32);
+	__type(value, struct sw_key);
+} sw_keys SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sw_keysched);
+} sw_keysched SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SW_MAX_DEVS);
+	__type(key, __u32);
+	__type(value, struct sw_dev);
+} sw_devs SEC(".maps");
+
+/* Programs write, user space sums over CPUs. Per CPU and softirq: no atomics needed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_MAX_SERVICES * SW_REASON_MAX);
+	__type(key, __u32);
+	__type(value, struct sw_count);
+} sw_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_HOOK_MAX);
+	__type(key, __u32);
+	__type(value, struct sw_rx);
+} sw_rx SEC(".maps");
+
+/* Constant memory, shared by CPUs; see memory.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * SW_LIVE_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} sw_live SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_USED_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} sw_used SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_KNOWN_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} sw_known SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_CAP_SLOTS);
+	__type(key, __u32);
+	__type(value, struct sw_cap);
+} sw_cap SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_HOST_SLOTS);
+	__type(key, __u32);
+	__type(value, struct sw_host);
+} sw_host SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_BUDGETS);
+	__type(key, __u32);
+	__type(value, struct sw_budget);
+} sw_budget SEC(".maps");
+
+/* Programs write, `events` reads. Full: the event is lost and sw_rx.events_lost counts it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SW_EVENTS_BYTES);
+} sw_events SEC(".maps");
+
+#endif /* SW_MAPS_H */

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the guard remembers of connections, in constant memory that no spoofed packet can
+ * fill: a presence filter, a cache of sockets seen, and the cookies already spent.
+ * None of them grants anything: a wrong hit only costs a socket lookup.
+ */
+#ifndef SW_MEMORY_H
+#define SW_MEMORY_H
+
+#include "hash.h"
+
+/*
+ * Presence filter. A clear bit says "the host surely holds no socket for this tuple", so a
+ * flood of SYNs needs no socket lookup (115 ns each). Bits are set wherever a socket can
+ * begin: a SYN that passes, a hand-over, the adoption at attach; set bits are only ever
+ * confirmed by asking the host. `adopt` rebuilds it: while it runs both halves are marked.
+ */
+static __always_inline __u64 *live_word(__u64 hash, __u32 gen)
+{
+	__u32 idx = (hash >> 6 & (SW_LIVE_WORDS - 1)) + (gen & 1) * SW_LIVE_WORDS;
+
+	return bpf_map_lookup_elem(&sw_live, &idx);
+}
+
+static __always_inline bool live_maybe(__u64 hash, const struct sw_settings *set)
+{
+	__u64 *word = live_word(hash, set->live_gen);
+
+	return !word || *word >> (hash & 63) & 1;
+}
+
+static __always_inline void live_set(__u64 hash, __u32 gen)
+{
+	__u64 bit = 1ULL << (hash & 63);
+	__u64 *word = live_word(hash, gen);
+
+	if (word && !(READ_ONCE(*word) & bit))
+		__sync_fetch_and_or(word, bit);
+}
+
+static __always_inline void live_mark(__u64 hash, const struct sw_settings *set)
+{
+	__u32 gen = READ_ONCE(set->live_gen);
+
+	live_set(hash, gen);
+	if (READ_ONCE(set->live_both))
+		live_set(hash, !gen);
+}
+
+/*
+ * Tuples lately seen to own a host socket: tag of 40 hash bits over 24 bits of time. An
+ * established segment costs this one line; it is written once a second and flow.
+ */
+#define SW_KNOWN_TICK 30 /* shift: 1.07 s */
+
+static __always_inline __u64 *known_slot(__u64 hash)
+{
+	__u32 idx = hash & (SW_KNOWN_SLOTS - 1);
+
+	return bpf_map_lookup_elem(&sw_known, &idx);
+}
+
+static __always_inline __u64 known_word(__u64 hash, __u64 now_ns)
+{
+	return (hash & ~0xffffffULL) | (now_ns >> SW_KNOWN_TICK & 0xffffff);
+}
+
+static __always_inline bool known_fresh(__u64 hash, __u64 now_ns)
+{
+	__u64 *slot = known_slot(hash);
+
+	/* this tick or the one before; a torn time only costs a lookup */
+	return slot && known_word(hash, now_ns) - READ_ONCE(*slot) <= 1;
+}
+
+static __always_inline void known_note(__u64 hash, __u64 now_ns)
+{
+	__u64 *slot = known_slot(hash);
+
+	if (slot)
+		WRITE_ONCE(*slot, known_word(hash, now_ns));
+}
+
+/* The tuple begins anew: its ACK must be checked for a cookie, not waved through. */
+static __always_inline void known_forget(__u64 hash)
+{
+	__u64 *slot = known_slot(hash);
+
+	if (slot && (READ_ONCE(*slot) ^ hash) >> 24 == 0)
+		WRITE_ONCE(*slot, 0);
+}
+
+/*
+ * Cookies that became a connection, by the 64-bit hash behind the MAC, which covers the
+ * epoch too. Replayed while the cookie still verifies, such an ACK opens nothing.
+ */
+static __always_inline __u64 *used_slot(__u64 cookie_hash)
+{
+	__u32 idx = cookie_hash >> 32 & (SW_USED_SLOTS - 1);
+
+	return bpf_map_lookup_elem(&sw_used, &idx);
+}
+
+static __always_inline bool cookie_is_used(__u64 cookie_hash)
+{
+	__u64 *slot = used_slot(cookie_hash);
+
+	return slot && READ_ONCE(*slot) == cookie_hash;
+}
+
+static __always_inline void cookie_note_used(__u64 cookie_hash)
+{
+	__u64 *slot = used_slot(cookie_hash);
+
+	if (slot)
+		WRITE_ONCE(*slot, cookie_hash);
+}
+
+/* One of `limit` a second (of 1.07 s) and CPU, in budget `idx`. */
+static __always_inline bool budget_take(__u32 idx, __u32 limit, __u64 now_ns)
+{
+	struct sw_budget *b = bpf_map_lookup_elem(&sw_budget, &idx);
+	__u64 second = now_ns >> 30;
+
+	if (!b)
+		return false;
+	if (b->second != second) {
+		b->second = second;
+		b->used = 0;
+	}
+	if (b->used >= limit)
+		return false;
+	b->used++;
+	return true;
+}
+
+#endif /* SW_MEMORY_H */

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A frame as the parser leaves it. After the parser only cookie and SYN-ACK code touches
+ * packet memory; IPv4 and IPv6, XDP and TC go through the same functions.
+ */
+#ifndef SW_PACKET_H
+#define SW_PACKET_H
+
+#include "maps.h"
+
+/* TCP flags, byte 13 of the header (RFC 9293 3.1). */
+#define TH_FIN 0x01
+#define TH_SYN 0x02
+#define TH_RST 0x04
+#define TH_PSH 0x08
+#define TH_ACK 0x10
+#define TH_URG 0x20
+#define TH_ECE 0x40
+#define TH_CWR 0x80
+
+enum sw_frag { SW_FRAG_NONE, SW_FRAG_FIRST };
+
+struct sw_pkt {
+	__be32 saddr[4]; /* v4-mapped */
+	__be32 daddr[4];
+	union {
+		struct {
+			__be16 sport;
+			__be16 dport;
+		};
+		__be32 ports;
+	};
+	__u32 seq;     /* host order */
+	__u32 ack;
+	__u32 len;     /* whole frame, all buffers */
+	__u16 l3;      /* offset of the IP header */
+	__u16 l4;      /* offset of the TCP header */
+	__u16 l4_len;  /* TCP header and payload, by the IP header */
+	__u16 service; /* id, 0 none */
+	__u8 family;   /* 4 or 6 */
+	__u8 doff;     /* TCP header length in bytes, 0..60 */
+	__u8 flags;
+	__u8 ae;       /* AccECN's AE, the lowest bit of the reserved four */
+	__u8 frag;     /* enum sw_frag */
+	__u8 ip_opts;  /* IPv4 header longer than 20 bytes */
+	__u8 enforce;  /* 0: mode monitor */
+	__u8 hook;     /* enum sw_hook */
+	__u32 ifindex;
+	__u8 ect;      /* IP header marked ECT or CE */
+	__u8 pad[3];
+	__u64 hash;    /* of the tuple, keyed; 0 until asked for */
+	__u64 now_ns;  /* CLOCK_MONOTONIC */
+};
+
+static __always_inline struct sw_settings *settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sw_settings, &zero);
+}
+
+static __always_inline bool is_v4(const struct sw_pkt *p)
+{
+	return p->family == 4;
+}
+
+#endif /* SW_PACKET_H */

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Frame to struct sw_pkt: Ethernet, VLAN tags, IPv4, IPv6 and its extension headers, TCP.
+ * Every header bound is checked here. A final reason ends the packet; DROP_* from here
+ * is only a proposal that the caller weighs against the guarded addresses.
+ */
+#ifndef SW_PARSE_H
+#define SW_PARSE_H
+
+#include "packet.h"
+
+#define SW_VLAN_MAX	2
+#define SW_IPV6_EXT_MAX 8
+
+#define IPPROTO_MOBILITY 135
+#define PORT_VXLAN	 4789
+#define PORT_GENEVE	 6081
+
+struct vlan_tag {
+	__be16 tci;
+	__be16 proto;
+};
+
+struct udp_ports {
+	__be16 source;
+	__be16 dest;
+};
+
+static __always_inline bool is_vlan(__be16 proto)
+{
+	return proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD);
+}
+
+/* A protocol number that ends the IP header chain, other than TCP. */
+static __always_inline enum sw_reason reason_of_proto(__u8 proto, void *l4, void *end)
+{
+	struct udp_ports *udp = l4;
+
+	switch (proto) {
+	case IPPROTO_IPIP:
+	case IPPROTO_IPV6:
+	case IPPROTO_GRE:
+		return SW_PASS_TUNNEL;
+	case IPPROTO_ESP:
+	case IPPROTO_AH:
+		return SW_PASS_IPSEC;
+	case IPPROTO_UDP:
+		if ((void *)(udp + 1) <= end && (udp->dest == bpf_htons(PORT_VXLAN) ||
+						 udp->dest == bpf_htons(PORT_GENEVE)))
+			return SW_PASS_TUNNEL;
+		return SW_PASS_NOT_TCP;
+	default:
+		return SW_PASS_NOT_TCP;
+	}
+}
+
+/*
+ * A fragment never carries a handshake. What could smuggle one is proposed for dropping:
+ * a first fragment that cuts the TCP header, and one that overlaps its flags (RFC 1858,
+ * RFC 3128). offset in bytes.
+ */
+static __always_inline enum sw_reason parse_fragment(struct sw_pkt *p, __u32 offset, bool more)
+{
+	if (offset)
+		return offset < sizeof(struct tcphdr) ? SW_DROP_FRAGMENT : SW_PASS_FRAGMENT;
+	if (more)
+		p->frag = SW_FRAG_FIRST;
+	return SW_CONTINUE;
+}
+
+static __always_inline enum sw_reason parse_tcp(struct sw_pkt *p, void *data, void *end, __u32 l4)
+{
+	struct tcphdr *th;
+	__u8 *raw;
+
+	l4 &= 0xfff; /* for the verifier: the callers' chains end far below */
+	th = data + l4;
+	raw = (void *)th;
+	p->l4 = l4;
+	if ((void *)th + 4 > end)
+		return p->l4_len < 4 ? SW_PASS_IP_MALFORMED : SW_PASS_SPLIT_HEADER;
+	p->ports = *(__be32 *)th;
+	if (p->l4_len < sizeof(*th))
+		return p->frag ? SW_DROP_FRAGMENT : SW_DROP_TCP_MALFORMED;
+	if ((void *)(th + 1) > end)
+		return SW_PASS_SPLIT_HEADER;
+	p->seq = bpf_ntohl(th->seq);
+	p->ack = bpf_ntohl(th->ack_seq);
+	p->doff = raw[12] >> 4 << 2;
+	p->ae = raw[12] & 1;
+	p->flags = raw[13];
+	if (p->frag && p->doff > p->l4_len)
+		return SW_DROP_FRAGMENT;
+	return SW_CONTINUE;
+}
+
+static __noinline enum sw_reason parse_ipv4(struct sw_pkt *p, void *data, void *end, __u32 l3)
+{
+	struct iphdr *ip = data + (l3 & 31);
+	__u32 ihl, total, frag;
+
+	if ((void *)(ip + 1) > end || ip->version != 4)
+		return SW_PASS_IP_MALFORMED;
+	ihl = ip->ihl * 4;
+	total = bpf_ntohs(ip->tot_len);
+	if (ihl < sizeof(*ip) || total < ihl || l3 + total > p->len)
+		return SW_PASS_IP_MALFORMED;
+	if (ip->protocol != IPPROTO_TCP)
+		return reason_of_proto(ip->protocol, (void *)ip + ihl, end);
+
+	p->family = 4;
+	p->saddr[2] = p->daddr[2] = bpf_htonl(0xffff);
+	p->saddr[3] = ip->saddr;
+	p->daddr[3] = ip->daddr;
+	p->l3 = l3;
+	p->l4_len = total - ihl;
+	p->ip_opts = ihl > sizeof(*ip);
+	p->ect = ip->tos & 3;
+
+	frag = bpf_ntohs(ip->frag_off);
+	if (frag & 0x3fff) {
+		enum sw_reason r = parse_fragment(p, (frag & 0x1fff) * 8, frag & 0x2000);
+
+		if (r)
+			return r;
+	}
+	return parse_tcp(p, data, end, l3 + ihl);
+}
+
+/*
+ * One extension header at data + off: returns its length and stores the next protocol,
+ * 0 if it is cut. offset/more are set by a fragment header.
+ */
+static __always_inline __u32 parse_ipv6_ext(void *hdr, void *end, __u8 *proto, __u32 *frag)
+{
+	__u8 *h = hdr;
+	__u32 len;
+
+	if ((void *)(h + 8) > end)
+		return 0;
+	if (*proto == IPPROTO_FRAGMENT) {
+		*frag = (__u32)h[2] << 8 | h[3];
+		len = 8; /* byte 1 is reserved here, not a length (RFC 8200 4.5) */
+	} else {
+		len = (h[1] + 1) * 8;
+	}
+	*proto = h[0];
+	return len;
+}
+
+static __always_inline bool is_ipv6_ext(__u8 proto)
+{
+	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
+	       proto == IPPROTO_FRAGMENT || proto == IPPROTO_MOBILITY;
+}
+
+static __always_inline enum sw_reason parse_ipv6_chain(struct sw_pkt *p, void *data, void *end,
+						       __u8 proto)
+{
+	__u32 off = p->l3 + sizeof(struct ipv6hdr);
+	__u32 stop = off + p->l4_len; /* end of the datagram, by its header */
+	enum sw_reason r;
+
+	for (int i = 0; i < SW_IPV6_EXT_MAX && is_ipv6_ext(proto); i++) {
+		bool is_frag = proto == IPPROTO_FRAGMENT;
+		__u32 frag = 0, len;
+
+		off &= 0xfff;
+		len = parse_ipv6_ext(data + off, end, &proto, &frag);
+		if (!len || off + len > stop)
+			return SW_DROP_IPV6_CHAIN;
+		off += len;
+		if (is_frag && (frag & 0xfff9)) { /* not atomic (RFC 6946) */
+			p->l4_len = stop - off;
+			r = parse_fragment(p, frag & 0xfff8, frag & 1);
+			if (r)
+				return r;
+		}
+	}
+	if (is_ipv6_ext(proto) || off > 0xfff)
+		return SW_DROP_IPV6_CHAIN;
+	off &= 0xfff;
+	p->l4_len = stop - off;
+	if (proto != IPPROTO_TCP)
+		return reason_of_proto(proto, data + off, end);
+	return parse_tcp(p, data, end, off);
+}
+
+static __noinline enum sw_reason parse_ipv6(struct sw_pkt *p, void *data, void *end, __u32 l3)
+{
+	struct ipv6hdr *ip6 = data + (l3 & 31);
+	__u32 payload;
+
+	if ((void *)(ip6 + 1) > end || ip6->version != 6)
+		return SW_PASS_IP_MALFORMED;
+	payload = bpf_ntohs(ip6->payload_len);
+	if (l3 + sizeof(*ip6) + payload > p->len)
+		return SW_PASS_IP_MALFORMED;
+	if (!payload && ip6->nexthdr == IPPROTO_TCP)
+		return SW_PASS_IP_MALFORMED;
+	p->family = 6;
+	__builtin_memcpy(p->saddr, &ip6->saddr, 16);
+	__builtin_memcpy(p->daddr, &ip6->daddr, 16);
+	p->l3 = l3;
+	p->ect = ip6->flow_lbl[0] >> 4 & 3;
+	p->l4_len = payload;
+	if (ip6->nexthdr == IPPROTO_TCP)
+		return parse_tcp(p, data, end, l3 + sizeof(*ip6));
+	return parse_ipv6_chain(p, data, end, ip6->nexthdr);
+}
+
+/* The whole frame. p must be zeroed but for len and what the caller knows of the hook. */
+static __always_inline enum sw_reason parse(struct sw_pkt *p, void *data, void *end)
+{
+	struct ethhdr *eth = data;
+	__u32 off = sizeof(*eth);
+	__be16 proto;
+
+	if (data + off > end)
+		return SW_PASS_NOT_IP;
+	proto = eth->h_proto;
+	for (int i = 0; i < SW_VLAN_MAX && is_vlan(proto); i++) {
+		struct vlan_tag *tag = data + off;
+
+		if ((void *)(tag + 1) > end)
+			return SW_PASS_NOT_IP;
+		proto = tag->proto;
+		off += sizeof(*tag);
+	}
+	if (proto == bpf_htons(ETH_P_IP))
+		return parse_ipv4(p, data, end, off);
+	if (proto == bpf_htons(ETH_P_IPV6))
+		return parse_ipv6(p, data, end, off);
+	if (is_vlan(proto))
+		return SW_PASS_VLAN_DEPTH;
+	if (proto == bpf_htons(ETH_P_PPP_DISC) || proto == bpf_htons(ETH_P_PPP_SES) ||
+	    proto == bpf_htons(ETH_P_MPLS_UC) || proto == bpf_htons(ETH_P_MPLS_MC))
+		return SW_PASS_TUNNEL;
+	return SW_PASS_NOT_IP;
+}
+
+#endif /* SW_PARSE_H */

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The only translation unit of the packet path. Read the entries from the bottom: each is
+ * the list of its stages. A stage returns the reason that ends the packet, or SW_CONTINUE;
+ * count() and the line after it are the only way out.
+ */
+#include "ack.h"
+#include "parse.h"
+#include "service.h"
+#include "syn.h"
+#include "verdict.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+static __always_inline bool is_bad_v4(__be32 addr)
+{
+	__u32 top = bpf_ntohl(addr) >> 24;
+
+	return top == 0 || top == 127 || top >= 224;
+}
+
+/* ::, ::1, v4-compatible and v4-mapped on the wire, multicast (RFC 4291). */
+static __always_inline bool is_bad_v6(const __be32 *a)
+{
+	return (!a[0] && !a[1] && (!a[2] || a[2] == bpf_htonl(0xffff))) ||
+	       (bpf_ntohl(a[0]) >> 24) == 0xff;
+}
+
+static __always_inline bool is_bad_address(const struct sw_pkt *p)
+{
+	if (is_v4(p))
+		return is_bad_v4(p->saddr[3]) || is_bad_v4(p->daddr[3]) ||
+		       p->saddr[3] == p->daddr[3];
+	return is_bad_v6(p->saddr) || is_bad_v6(p->daddr) ||
+	       (p->saddr[0] == p->daddr[0] && p->saddr[1] == p->daddr[1] &&
+		p->saddr[2] == p->daddr[2] && p->saddr[3] == p->daddr[3]);
+}
+
+struct route_walk {
+	__u8 raw[64];
+	__u32 off;
+	__u32 found;
+};
+
+static long route_step(UNUSED __u32 i, struct route_walk *w)
+{
+	__u32 off = w->off & 63;
+	__u8 kind = w->raw[off], len = w->raw[(off + 1) & 63];
+
+	if (!kind || w->off >= 40)
+		return 1;
+	if (kind == 131 || kind == 137) { /* LSRR, SSRR (RFC 791) */
+		w->found = 1;
+		return 1;
+	}
+	w->off += kind == 1 ? 1 : len;
+	return kind != 1 && len < 2;
+}
+
+static __noinline bool is_source_routed(struct xdp_md *ctx, const struct sw_pkt *p)
+{
+	__u32 len = p->l4 - p->l3 - sizeof(struct iphdr);
+	struct route_walk w = {};
+
+	if (!is_v4(p) || !p->ip_opts || len < 1 || len > 40)
+		return false;
+	if (bpf_xdp_load_bytes(ctx, p->l3 + sizeof(struct iphdr), w.raw, len))
+		return false;
+	bpf_loop(40, route_step, &w, 0);
+	return w.found;
+}
+
+static __always_inline bool is_foreign_mac(struct xdp_md *ctx, const struct sw_host *h)
+{
+	const __u16 *dst = (void *)(long)ctx->data, *mac = (const __u16 *)h->mac;
+
+	if ((void *)(dst + 3) > (void *)(long)ctx->data_end)
+		return true;
+	return (mac[0] | mac[1] | mac[2]) &&
+	       (dst[0] != mac[0] || dst[1] != mac[1] || dst[2] != mac[2]);
+}
+
+/* What no TCP stack sends; PSH, URG, ECE and CWR are free. */
+static __always_inline bool is_bad_flags(__u8 flags)
+{
+	flags &= TH_FIN | TH_SYN | TH_RST | TH_ACK;
+	return flags != TH_SYN && flags != (TH_SYN | TH_ACK) && flags != TH_RST &&
+	       flags != (TH_RST | TH_ACK) && flags != TH_ACK && flags != (TH_FIN | TH_ACK);
+}
+
+static __always_inline enum sw_reason check_segment(struct xdp_md *ctx, const struct sw_pkt *p,
+						    const struct sw_host *h)
+{
+	if (is_foreign_mac(ctx, h))
+		return SW_PASS_FOREIGN_MAC;
+	if (p->doff < sizeof(struct tcphdr) || p->doff > p->l4_len)
+		return SW_DROP_TCP_MALFORMED;
+	if (p->frag)
+		return p->flags & TH_SYN ? SW_DROP_FRAGMENT : SW_PASS_FRAGMENT;
+	if (!p->sport)
+		return SW_DROP_PORT_ZERO;
+	if (is_bad_address(p))
+		return SW_DROP_ADDRESS;
+	if (is_source_routed(ctx, p))
+		return SW_DROP_SOURCE_ROUTE;
+	if (is_bad_flags(p->flags))
+		return SW_DROP_FLAGS;
+	return SW_CONTINUE;
+}
+
+/*
+ * A TCP segment whose ports are known. Not static: the verifier then checks it once, for
+ * any p, and not again for every shape of frame the parser knows. Returns enum sw_reason.
+ */
+__noinline int judge(struct xdp_md *ctx, struct sw_pkt *p)
+{
+	struct sw_settings *set = settings();
+	struct sw_service *svc;
+	struct sw_host *h;
+	enum sw_reason r;
+	__u32 id;
+
+	if (!p || !set)
+		return SW_DROP_BUG;
+	id = service_id(p);
+	svc = id ? service_get(id) : NULL;
+	if (!svc)
+		return SW_PASS_NOT_GUARDED;
+	p->service = id;
+	p->enforce = svc->mode == SW_MODE_ALWAYS;
+	if (svc->mode == SW_MODE_OFF)
+		return SW_PASS_MODE_OFF;
+	if (!set->armed)
+		return SW_PASS_DISARMED;
+	p->now_ns = bpf_ktime_get_ns();
+	h = host_of(ctx, p, set);
+	if (!h)
+		return SW_DROP_BUG;
+	r = check_segment(ctx, p, h);
+	if (r)
+		return r;
+	if (p->flags & TH_RST)
+		return SW_PASS_RST;
+	if (p->flags & TH_ACK)
+		return judge_ack(ctx, p, h);
+	return judge_syn(ctx, p, h, svc, set);
+}
+
+/*
+ * The parser proposes to drop what hides its TCP header. Only towards a guarded service,
+ * or, with no port to see, a guarded address; to anything else the host decides.
+ */
+static __always_inline enum sw_reason weigh_drop(struct sw_pkt *p, enum sw_reason r,
+						 const struct sw_settings *set)
+{
+	enum sw_mode mode;
+
+	if (p->ports) {
+		__u32 id = service_id(p);
+		struct sw_service *svc = id ? service_get(id) : NULL;
+
+		mode = svc ? svc->mode : SW_MODE_OFF;
+		p->service = svc ? id : 0;
+	} else {
+		mode = address_mode(p, set);
+	}
+	if (mode == SW_MODE_OFF || !set->armed)
+		return r == SW_DROP_FRAGMENT ? SW_PASS_FRAGMENT : SW_PASS_IP_MALFORMED;
+	p->enforce = mode == SW_MODE_ALWAYS;
+	p->now_ns = bpf_ktime_get_ns();
+	return r;
+}
+
+/* A SYN on its way to the host may become a socket: from now on its tuple is asked for. */
+static __always_inline void note_passed_syn(struct sw_pkt *p, enum sw_reason r,
+					    const struct sw_settings *set)
+{
+	if (sw_boot.engine == SW_ENGINE_REQSK && p->service && r != SW_PASS_MODE_OFF &&
+	    (p->flags & (TH_SYN | TH_ACK)) == TH_SYN)
+		live_mark(pkt_hash(p), set);
+}
+
+SEC("xdp.frags")
+int sw_xdp(struct xdp_md *ctx)
+{
+	struct sw_settings *set = settings();
+	struct sw_pkt p = {
+		.len = bpf_xdp_get_buff_len(ctx),
+		.ifindex = ctx->ingress_ifindex,
+		.hook = SW_HOOK_XDP,
+		.enforce = 1,
+	};
+	enum sw_reason r;
+
+	if (!set)
+		return XDP_PASS;
+	count_rx(SW_HOOK_XDP, p.len);
+	r = parse(&p, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	if (r == SW_CONTINUE)
+		r = judge(ctx, &p) & 63; /* for the verifier: an index below */
+	else if (verdict_is(r, SW_V_DROP))
+		r = weigh_drop(&p, r, set);
+	count(&p, r, set);
+	if (p.enforce && verdict_is(r, SW_V_TX))
+		return XDP_TX;
+	if (p.enforce && verdict_is(r, SW_V_DROP))
+		return XDP_DROP;
+	note_passed_syn(&p, r, set);
+	return XDP_PASS;
+}
+
+/*
+ * Driver without metadata: what XDP verified is verified again. Anything that is not a
+ * cookie ACK leaves uncounted, as unmarked packets do.
+ */
+static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struct sw_mark *m,
+				  const struct sw_settings *set)
+{
+	__u32 id = service_id(p);
+	struct sw_service *svc = id ? service_get(id) : NULL;
+	struct sw_cookie c = {};
+	struct sw_opts o = {};
+	struct sw_host *h;
+
+	if (!svc || !set || svc->mode == SW_MODE_OFF || !set->armed || p->frag ||
+	    p->doff < sizeof(struct tcphdr) || p->doff > p->l4_len ||
+	    (p->flags & (TH_SYN | TH_RST | TH_ACK)) != TH_ACK)
+		return false;
+	p->service = id;
+	p->now_ns = bpf_ktime_get_ns();
+	h = host_of(skb, p, set);
+	if (!h || h->state != SW_HOST_READY || known_fresh(pkt_hash(p), p->now_ns))
+		return false;
+	opts_parse(skb, (void *)(long)skb->data, (void *)(long)skb->data_end, p, &o,
+		   SW_HOOK_TC_IN);
+	if (!cookie_check(p, &o, p->seq - 1, h->wscale, &c) || cookie_is_used(c.hash))
+		return false;
+	mark_fill(m, p, &o, &c, h);
+	return true;
+}
+
+/* Not static, as judge(). m without magic: XDP could not mark. */
+__noinline int tc_judge(struct __sk_buff *skb, struct sw_pkt *p, struct sw_mark *m)
+{
+	struct sw_settings *set = settings();
+	enum sw_reason r;
+
+	if (!p || !m || !set)
+		return 0;
+	if (!m->magic && !tc_recheck(skb, p, m, set))
+		return 0;
+	p->service = m->service;
+	p->now_ns = bpf_ktime_get_ns();
+	count_rx(SW_HOOK_TC_IN, p->len);
+	r = hand_over(skb, p, m, set);
+	count(p, r, set);
+	return 0;
+}
+
+SEC("tc")
+int sw_tc_in(struct __sk_buff *skb)
+{
+	struct sw_mark *meta = (void *)(long)skb->data_meta;
+	bool marked = (void *)(meta + 1) <= (void *)(long)skb->data && meta->magic == sw_boot.mark;
+	struct sw_settings *set = settings();
+	struct sw_pkt p = {
+		.len = skb->len,
+		.ifindex = skb->ingress_ifindex,
+		.hook = SW_HOOK_TC_IN,
+		.enforce = 1,
+	};
+	struct sw_mark m = {};
+
+	if (!set || (!marked && !set->recheck))
+		return TC_NEXT;
+	if (marked)
+		m = *meta;
+	if (parse(&p, (void *)(long)skb->data, (void *)(long)skb->data_end))
+		return TC_NEXT;
+	tc_judge(skb, &p, &m);
+	return TC_NEXT;
+}
+
+/* Run over all TCP sockets by `adopt`: marks every tuple the host holds in the filter. */
+SEC("iter/tcp")
+int sw_adopt(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *sk = ctx->sk_common;
+	__be32 client[4] = {}, server[4] = {};
+	struct sw_settings *set = settings();
+
+	if (!sk || !set || sk->skc_state == SW_TCP_LISTEN)
+		return 0;
+	if (sk->skc_family == 10 /* AF_INET6 */) {
+		BPF_CORE_READ_INTO(&client, sk, skc_v6_daddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&server, sk, skc_v6_rcv_saddr.in6_u.u6_addr32);
+	} else {
+		client[2] = server[2] = bpf_htonl(0xffff);
+		client[3] = sk->skc_daddr;
+		server[3] = sk->skc_rcv_saddr;
+	}
+	live_mark(tuple_hash(client, server, sk->skc_dport | (__u32)bpf_htons(sk->skc_num) << 16),
+		  set);
+	return 0;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The single exit: count the reason, sample an event, turn the reason into an action.
+ * Nothing passes, is answered or dropped without it.
+ */
+#ifndef SW_VERDICT_H
+#define SW_VERDICT_H
+
+#include "memory.h"
+
+_Static_assert(SW_REASON_MAX <= 64, "verdict masks hold 64 reasons");
+
+#define SW_V_PASS 0
+#define SW_V_TX	  1
+#define SW_V_DROP 2
+
+static __always_inline bool verdict_is(enum sw_reason reason, int verdict)
+{
+	static const __u64 mask[3] = {
+#define X(name, v, label, help) | (SW_V_##v == 0 ? 1ULL << SW_##name : 0)
+		[SW_V_PASS] = 0 SW_REASONS(X),
+#undef X
+#define X(name, v, label, help) | (SW_V_##v == 1 ? 1ULL << SW_##name : 0)
+		[SW_V_TX] = 0 SW_REASONS(X),
+#undef X
+#define X(name, v, label, help) | (SW_V_##v == 2 ? 1ULL << SW_##name : 0)
+		[SW_V_DROP] = 0 SW_REASONS(X),
+#undef X
+	};
+
+	return mask[verdict] >> reason & 1;
+}
+
+static __noinline int event_emit(const struct sw_pkt *p, enum sw_reason reason, __u64 packets)
+{
+	struct sw_event *e = bpf_ringbuf_reserve(&sw_events, sizeof(*e), 0);
+	__u32 hook = p->hook;
+	struct sw_rx *rx;
+
+	if (!e) {
+		rx = bpf_map_lookup_elem(&sw_rx, &hook);
+		if (rx)
+			rx->events_lost++;
+		return 0;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->time_ns = p->now_ns;
+	e->reason = reason;
+	e->service = p->service;
+	__builtin_memcpy(e->saddr, p->saddr, 16);
+	__builtin_memcpy(e->daddr, p->daddr, 16);
+	e->sport = p->sport;
+	e->dport = p->dport;
+	e->ifindex = p->ifindex;
+	e->seq = p->seq;
+	e->ack = p->ack;
+	e->tcp_flags = p->flags;
+	e->family = p->family;
+	e->would = !p->enforce && !verdict_is(reason, SW_V_PASS);
+	e->hook = hook;
+	e->packets = packets;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* Worth an event: all that is not the everyday pass. */
+static __always_inline bool is_eventful(enum sw_reason reason)
+{
+	return !verdict_is(reason, SW_V_PASS) || reason == SW_PASS_COOKIES_OFF ||
+	       reason == SW_PASS_COOKIE_USED || reason >= SW_TC_HANDED_OVER;
+}
+
+/* Count the packet under its reason; at most one event per reason, service, CPU and gap. */
+static __always_inline void count(const struct sw_pkt *p, enum sw_reason reason,
+				  const struct sw_settings *set)
+{
+	__u32 idx = (p->service & (SW_MAX_SERVICES - 1)) * SW_REASON_MAX + reason;
+	struct sw_count *c = bpf_map_lookup_elem(&sw_stats, &idx);
+	__u64 now = p->now_ns;
+
+	if (!c)
+		return;
+	c->packets++;
+	c->bytes += p->len;
+	if (!p->enforce && !verdict_is(reason, SW_V_PASS))
+		c->would_packets++;
+	if (!is_eventful(reason) || !set->event_gap_ms ||
+	    now - c->event_ns < set->event_gap_ms * 1000000ULL)
+		return;
+	event_emit(p, reason, c->packets - c->event_packets);
+	c->event_ns = now;
+	c->event_packets = c->packets;
+}
+
+static __always_inline void count_rx(__u32 hook, __u32 len)
+{
+	struct sw_rx *rx = bpf_map_lookup_elem(&sw_rx, &hook);
+
+	if (!rx)
+		return;
+	rx->packets++;
+	rx->bytes += len;
+}
+
+#endif /* SW_VERDICT_H */
