@@ -10,7 +10,7 @@
 #include "csum.h"
 #include "handover.h"
 
-#define SW_EXPIRED_PPS	   100
+#define SW_EXPIRED_PPS     100
 #define SW_KEEPALIVE_PPS   1000
 #define SW_KEEPALIVE_TICKS (SW_TS_LIFE_TICKS / 2) /* keeps a blind ACK's odds below 2^-36 */
 
@@ -50,25 +50,24 @@ static __noinline bool keepalive_to_ack(struct xdp_md *ctx, struct sw_pkt *p)
 	return true;
 }
 
-static __always_inline bool is_keepalive(const struct sw_pkt *p, const struct sw_opts *o)
+static __always_inline bool is_keepalive(const struct sw_pkt *p)
 {
-	return p->l4_len - p->doff <= 1 && !(p->flags & TH_FIN) && o->has & SW_OPT_TS && p->enforce;
+	return p->l4_len - p->doff <= 1 && !(p->flags & TH_FIN) && p->opts.has & SW_OPT_TS &&
+	       p->enforce;
 }
 
-/* A cookie of ours behind p: marked for tc. SW_CONTINUE: no cookie; c, o and h tell more. */
+/* A cookie of ours behind p: marked for tc. SW_CONTINUE: no cookie; c tells more. */
 static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_pkt *p,
-						 struct sw_opts *o, const struct sw_host *h,
-						 struct sw_cookie *c)
+						 const struct sw_host *h, struct sw_cookie *c)
 {
 	bool keepalive = false;
 	struct sw_mark m = {};
 
-	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, o, SW_HOOK_XDP);
-	if (!cookie_check(p, o, p->seq - 1, h->wscale, c)) {
-		if (!is_keepalive(p, o) ||
+	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
+	if (!cookie_check(p, p->seq - 1, h->wscale, c)) {
+		if (!is_keepalive(p) ||
 		    !budget_take(SW_BUDGET_KEEPALIVE, SW_KEEPALIVE_PPS, p->now_ns) ||
-		    !cookie_check(p, o, p->seq, h->wscale, c) ||
-		    c->age_ticks >= SW_KEEPALIVE_TICKS)
+		    !cookie_check(p, p->seq, h->wscale, c) || c->age_ticks >= SW_KEEPALIVE_TICKS)
 			return SW_CONTINUE;
 		keepalive = true;
 	}
@@ -84,7 +83,7 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	}
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
-	mark_fill(&m, p, o, c, h);
+	mark_fill(&m, p, c, h);
 	if (!mark_write(ctx, &m)) {
 		struct sw_settings *set = settings();
 
@@ -135,13 +134,12 @@ static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, struct sw_pk
 	bool own = sw_boot.engine == SW_ENGINE_REQSK && h->state == SW_HOST_READY &&
 		   !(p->flags & TH_SYN);
 	struct sw_cookie c = {};
-	struct sw_opts o = {};
 	enum sw_reason r;
 
 	if (known_fresh(pkt_hash(p), p->now_ns))
 		return SW_PASS_KNOWN;
 	if (own) {
-		r = ack_cookie(ctx, p, &o, h, &c);
+		r = ack_cookie(ctx, p, h, &c);
 		if (r)
 			return r;
 	}
@@ -154,7 +152,7 @@ static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, struct sw_pk
 		return SW_PASS_LISTENER;
 	if (own && budget_take(SW_BUDGET_EXPIRED, SW_EXPIRED_PPS, p->now_ns)) {
 		c.epoch = epoch_of(p->now_ns) - ((epoch_of(p->now_ns) ^ c.isn) & 1);
-		if (cookie_expired(p, &o, h->wscale, &c))
+		if (cookie_expired(p, h->wscale, &c))
 			return SW_DROP_EXPIRED;
 	}
 	return SW_DROP_COOKIE;

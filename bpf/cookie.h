@@ -18,11 +18,13 @@
 #include "hash.h"
 #include "options.h"
 
-#define SW_MSS_COUNT	 8
+#define SW_MSS_COUNT     8
 #define SW_TS_LIFE_TICKS (1U << (SW_EPOCH_SHIFT + 1 - SW_TS_SHIFT)) /* two epochs */
-#define SW_TICK_NS	 (1U << SW_TS_SHIFT)
+/* p->now_ns may lag by a jiffy, see clock.h: 10 ms at HZ=100 */
+#define SW_TS_LAG_TICKS 16
+#define SW_TICK_NS      (1U << SW_TS_SHIFT)
 
-#define COOKIE_BITS_TS	 10
+#define COOKIE_BITS_TS   10
 #define COOKIE_BITS_BARE 8
 
 /*
@@ -89,10 +91,11 @@ struct sw_cookie {
 	__u64 hash; /* 0: none */
 	__u32 isn;  /* ours */
 	__u32 epoch;
-	__u32 age_ticks; /* of a checked cookie with timestamps */
-	__u8 mss;	 /* index */
-	__u8 wscale;	 /* client's, SW_WSCALE_NONE */
-	__u8 has;	 /* SW_OPT_* remembered */
+	__u32 sent_ticks; /* with timestamps: when the SYN-ACK left */
+	__u32 age_ticks;  /* and how long ago, plus SW_TS_LAG_TICKS */
+	__u8 mss;         /* index */
+	__u8 wscale;      /* client's, SW_WSCALE_NONE */
+	__u8 has;         /* SW_OPT_* remembered */
 	__u8 pad;
 };
 
@@ -119,7 +122,7 @@ static __always_inline struct sw_key *key_of(__u32 epoch)
 }
 
 /* tail: epoch, low bits, format and our scale; see cookie_tail(). 0: no key. */
-static __noinline __u64 cookie_hash(const struct sw_pkt *p, __u32 client_isn, __u64 tail)
+static __always_inline __u64 cookie_hash(const struct sw_pkt *p, __u32 client_isn, __u64 tail)
 {
 	struct sw_key *key = key_of((__u32)tail);
 	struct sip s;
@@ -136,7 +139,8 @@ static __noinline __u64 cookie_hash(const struct sw_pkt *p, __u32 client_isn, __
 		sip_block(&s, *(__u64 *)&p->daddr[2]);
 	}
 	sip_block(&s, (__u64)client_isn << 32 | p->ports);
-	sip_block(&s, tail | (is_v4(p) ? 23ULL : 47ULL) << 56); /* SipHash: length in the last byte */
+	sip_block(&s, tail | (is_v4(p) ? 23ULL : 47ULL)
+				      << 56); /* SipHash: length in the last byte */
 	return sip_final(&s);
 }
 
@@ -145,11 +149,11 @@ static __always_inline __u64 cookie_tail(__u32 epoch, __u32 low, bool ts, __u32 
 	return epoch | (__u64)low << 32 | (__u64)ts << 47 | (__u64)our_scale << 48;
 }
 
-/* A cookie for the SYN p with the options o; o is cut to what the cookie remembers. */
-static __always_inline void cookie_make(const struct sw_pkt *p, struct sw_opts *o, __u32 our_scale,
-					struct sw_cookie *c)
+/* A cookie for the SYN p and its options, which are cut to what the cookie remembers. */
+static __always_inline void cookie_make(struct sw_pkt *p, __u32 our_scale, struct sw_cookie *c)
 {
 	__u32 epoch = epoch_of(p->now_ns), low, bits;
+	struct sw_opts *o = &p->opts;
 	bool ts = o->has & SW_OPT_TS;
 
 	c->mss = mss_index(p->family, o->mss);
@@ -188,19 +192,26 @@ static __always_inline void cookie_decode(struct sw_cookie *c, bool ts)
 		c->has |= SW_OPT_WS;
 }
 
-/* Is c->isn a cookie of c->epoch for this tuple, client_isn and the echoed timestamp in o? */
-static __always_inline bool cookie_matches(const struct sw_pkt *p, const struct sw_opts *o,
-					   __u32 client_isn, __u32 our_scale, struct sw_cookie *c)
+/* Out of line: only SYNs are answered at a rate where the call itself would count. */
+static __noinline __u64 cookie_hash_of_ack(const struct sw_pkt *p, __u32 client_isn, __u64 tail)
 {
-	bool ts = o->has & SW_OPT_TS;
+	return cookie_hash(p, client_isn, tail);
+}
+
+/* Is c->isn a cookie of c->epoch for this tuple, client_isn and the echoed timestamp? */
+static __always_inline bool cookie_matches(const struct sw_pkt *p, __u32 client_isn,
+					   __u32 our_scale, struct sw_cookie *c)
+{
+	bool ts = p->opts.has & SW_OPT_TS;
 	__u32 bits = ts ? COOKIE_BITS_TS : COOKIE_BITS_BARE;
-	__u64 hash = cookie_hash(p, client_isn,
-				 cookie_tail(c->epoch, c->isn & ((1U << bits) - 1), ts, our_scale));
+	__u64 hash = cookie_hash_of_ack(
+		p, client_isn, cookie_tail(c->epoch, c->isn & ((1U << bits) - 1), ts, our_scale));
 
 	if (hash >> (32 + bits) != c->isn >> bits || !hash)
 		return false;
 	c->hash = hash;
-	c->age_ticks = (__u32)(p->now_ns >> SW_TS_SHIFT) - (o->tsecr - (__u32)hash);
+	c->sent_ticks = p->opts.tsecr - (__u32)hash;
+	c->age_ticks = (__u32)(p->now_ns >> SW_TS_SHIFT) - c->sent_ticks + SW_TS_LAG_TICKS;
 	return true;
 }
 
@@ -208,15 +219,15 @@ static __always_inline bool cookie_matches(const struct sw_pkt *p, const struct 
  * Check the cookie that p acknowledges; client_isn is SEQ - 1 (or SEQ for a keepalive).
  * True: c says what it stands for. The epoch's parity tells this epoch from the last.
  */
-static __always_inline bool cookie_check(const struct sw_pkt *p, const struct sw_opts *o,
-					 __u32 client_isn, __u32 our_scale, struct sw_cookie *c)
+static __always_inline bool cookie_check(const struct sw_pkt *p, __u32 client_isn, __u32 our_scale,
+					 struct sw_cookie *c)
 {
 	__u32 now = epoch_of(p->now_ns);
-	bool ts = o->has & SW_OPT_TS;
+	bool ts = p->opts.has & SW_OPT_TS;
 
 	c->isn = p->ack - 1;
 	c->epoch = now - ((now ^ c->isn) & 1);
-	if (!cookie_matches(p, o, client_isn, our_scale, c) ||
+	if (!cookie_matches(p, client_isn, our_scale, c) ||
 	    (ts && c->age_ticks >= SW_TS_LIFE_TICKS))
 		return false;
 	cookie_decode(c, ts);
@@ -224,11 +235,11 @@ static __always_inline bool cookie_check(const struct sw_pkt *p, const struct sw
 }
 
 /* Was it one in the two epochs before? Only for the name of the drop: late, not forged. */
-static __always_inline bool cookie_expired(const struct sw_pkt *p, const struct sw_opts *o,
-					   __u32 our_scale, struct sw_cookie *c)
+static __always_inline bool cookie_expired(const struct sw_pkt *p, __u32 our_scale,
+					   struct sw_cookie *c)
 {
 	c->epoch -= 2;
-	return cookie_matches(p, o, p->seq - 1, our_scale, c);
+	return cookie_matches(p, p->seq - 1, our_scale, c);
 }
 
 #endif /* SW_COOKIE_H */

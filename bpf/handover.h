@@ -23,8 +23,7 @@ struct sw_mark {
 };
 
 static __always_inline void mark_fill(struct sw_mark *m, const struct sw_pkt *p,
-				      const struct sw_opts *o, const struct sw_cookie *c,
-				      const struct sw_host *h)
+				      const struct sw_cookie *c, const struct sw_host *h)
 {
 	m->magic = sw_boot.mark;
 	m->service = p->service;
@@ -34,9 +33,11 @@ static __always_inline void mark_fill(struct sw_mark *m, const struct sw_pkt *p,
 	m->wscale = c->wscale;
 	m->has = c->has;
 	if (c->has & SW_OPT_TS) {
+		__u32 elapsed = (__u32)(bpf_ktime_get_ns() >> SW_TS_SHIFT) - c->sent_ticks;
+
 		/* the kernel sets its offset to rcv_tsecr - now, in ms */
-		m->tsval = o->tsval;
-		m->tsecr = o->tsecr + (__u32)((__u64)c->age_ticks * SW_TICK_NS / 1000000);
+		m->tsval = p->opts.tsval;
+		m->tsecr = p->opts.tsecr + (__u32)((__u64)elapsed * SW_TICK_NS / 1000000);
 	}
 }
 

@@ -21,13 +21,15 @@
 
 /* From headers that pull in libc: linux/if_ether.h and linux/pkt_cls.h lack or guard these. */
 #define VLAN_VID_TAG_LEN 4
-#define TC_NEXT		 (-1) /* TCX_NEXT and TC_ACT_UNSPEC: the next program decides */
+#define TC_NEXT          (-1) /* TCX_NEXT and TC_ACT_UNSPEC: the next program decides */
 
-enum sw_tcp_state { SW_TCP_LISTEN = 10 }; /* include/net/tcp_states.h */
+enum sw_tcp_state {
+	SW_TCP_LISTEN = 10
+}; /* include/net/tcp_states.h */
 
 #define SOCK_RCVBUF_LOCK 2 /* include/net/sock.h */
 
-#define READ_ONCE(x)	 (*(const volatile typeof(x) *)&(x))
+#define READ_ONCE(x)     (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
 /* libbpf 1.3 has it; a weak kfunc that the kernel lacks relocates to 0. */
@@ -36,7 +38,7 @@ enum sw_tcp_state { SW_TCP_LISTEN = 10 }; /* include/net/tcp_states.h */
 #endif
 
 #define SW_CORE __attribute__((preserve_access_index))
-#define UNUSED	__attribute__((unused))
+#define UNUSED  __attribute__((unused))
 
 struct netns_ipv4 {
 	int sysctl_tcp_rmem[3];

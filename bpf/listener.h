@@ -13,13 +13,17 @@
 #define SW_HOST_TTL_NS (10 * 1000000ULL)
 
 enum sw_host_state {
-	SW_HOST_NONE,	     /* no listener: the port is closed */
+	SW_HOST_NONE,        /* no listener: the port is closed */
 	SW_HOST_COOKIES_OFF, /* tcp_syncookies too low for the engine */
-	SW_HOST_UNFIT,	     /* MPTCP or signed: cannot take a cookie */
+	SW_HOST_UNFIT,       /* MPTCP or signed: cannot take a cookie */
 	SW_HOST_READY,
 };
 
-enum sw_held { SW_HELD_NONE, SW_HELD_LISTENER, SW_HELD_SOCKET };
+enum sw_held {
+	SW_HELD_NONE,
+	SW_HELD_LISTENER,
+	SW_HELD_SOCKET
+};
 
 /* ctx of either hook. The caller releases what is returned. */
 static __always_inline struct bpf_sock *lookup(void *ctx, const struct sw_pkt *p, bool listener)

@@ -20,10 +20,10 @@ struct sw_host {
 	__u8 state; /* enum sw_host_state */
 	__u64 expires_ns;
 	__u16 window[8]; /* host order, by MSS index of the client */
-	__u16 mss;	 /* we advertise */
-	__u8 wscale;	 /* we offer */
-	__u8 allow;	 /* SW_OPT_* the host's sysctls allow */
-	__u8 mac[6];	 /* of the device, all zero: unknown */
+	__u16 mss;       /* we advertise */
+	__u8 wscale;     /* we offer */
+	__u8 allow;      /* SW_OPT_* the host's sysctls allow */
+	__u8 mac[6];     /* of the device, all zero: unknown */
 	__u8 pad[2];
 };
 
@@ -32,10 +32,17 @@ struct sw_budget {
 	__u64 used;
 };
 
-#define SW_BUDGET_TINY_MSS (SW_MAX_SERVICES + 0) /* below: host_syns of the service */
-#define SW_BUDGET_EXPIRED  (SW_MAX_SERVICES + 1)
+/* The clock as lately read on this CPU; see clock.h. */
+struct sw_clock {
+	__u64 ns;
+	__u64 jiffies;
+	__u64 left; /* reuses of ns before it is read again */
+};
+
+#define SW_BUDGET_TINY_MSS  (SW_MAX_SERVICES + 0) /* below: host_syns of the service */
+#define SW_BUDGET_EXPIRED   (SW_MAX_SERVICES + 1)
 #define SW_BUDGET_KEEPALIVE (SW_MAX_SERVICES + 2)
-#define SW_BUDGETS	   (SW_MAX_SERVICES + 3)
+#define SW_BUDGETS          (SW_MAX_SERVICES + 3)
 
 /* User space writes; XDP reads. Never full: fixed index. */
 struct {
@@ -92,7 +99,7 @@ struct {
 /* Programs write, user space sums over CPUs. Per CPU and softirq: no atomics needed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SW_MAX_SERVICES * SW_REASON_MAX);
+	__uint(max_entries, SW_MAX_SERVICES *SW_REASON_MAX);
 	__type(key, __u32);
 	__type(value, struct sw_count);
 } sw_stats SEC(".maps");
@@ -146,6 +153,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sw_budget);
 } sw_budget SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sw_clock);
+} sw_clock SEC(".maps");
 
 /* Programs write, `events` reads. Full: the event is lost and sw_rx.events_lost counts it. */
 struct {

@@ -8,40 +8,23 @@
 
 #include "packet.h"
 
-#define TCPOPT_EOL	 0
-#define TCPOPT_NOP	 1
-#define TCPOPT_MSS	 2
-#define TCPOPT_WINDOW	 3
+#define TCPOPT_EOL       0
+#define TCPOPT_NOP       1
+#define TCPOPT_MSS       2
+#define TCPOPT_WINDOW    3
 #define TCPOPT_SACK_PERM 4
 #define TCPOPT_TIMESTAMP 8
-#define TCPOPT_MD5	 19
-#define TCPOPT_AO	 29
+#define TCPOPT_MD5       19
+#define TCPOPT_AO        29
 
-#define TCPOPT_SPACE	 40
-#define SW_WSCALE_NONE	 15
-#define SW_WSCALE_MAX	 14 /* RFC 7323 2.3 */
-
-#define SW_OPT_SACK   0x01
-#define SW_OPT_TS     0x02
-#define SW_OPT_WS     0x04
-#define SW_OPT_ECN    0x08
-#define SW_OPT_SIGNED 0x10
-
-struct sw_opts {
-	__u32 tsval; /* host order */
-	__u32 tsecr;
-	__u16 mss;    /* 0: absent */
-	__u8 wscale;  /* SW_WSCALE_NONE: absent */
-	__u8 has;     /* SW_OPT_* */
-};
-
+#define TCPOPT_SPACE 40
 /* Option words, host order. */
-#define OPT_MSS(mss)	(0x02040000u | (mss))
-#define OPT_WS(ws)	(0x01030300u | (ws))
-#define OPT_SACK_TS	0x0402080au
-#define OPT_NOP_TS	0x0101080au
-#define OPT_NOP_SACK	0x01010402u
-#define OPT_SACK_EOL	0x04020000u
+#define OPT_MSS(mss) (0x02040000u | (mss))
+#define OPT_WS(ws)   (0x01030300u | (ws))
+#define OPT_SACK_TS  0x0402080au
+#define OPT_NOP_TS   0x0101080au
+#define OPT_NOP_SACK 0x01010402u
+#define OPT_SACK_EOL 0x04020000u
 
 static __always_inline void opts_take_ws(struct sw_opts *o, __u8 ws)
 {
@@ -156,16 +139,16 @@ static __always_inline bool opts_common(const __be32 *w, void *end, __u32 n, str
 	return n == 1;
 }
 
-static __always_inline void opts_parse(void *ctx, void *data, void *end, const struct sw_pkt *p,
-				       struct sw_opts *o, const __u32 hook)
+static __always_inline void opts_parse(void *ctx, void *data, void *end, struct sw_pkt *p,
+				       const __u32 hook)
 {
 	__u32 off = (p->l4 & 0xfff) + sizeof(struct tcphdr);
 	__u32 len = p->doff - sizeof(struct tcphdr);
 
-	o->wscale = SW_WSCALE_NONE;
-	if (p->doff <= sizeof(struct tcphdr) || opts_common(data + off, end, len / 4, o))
+	p->opts.wscale = SW_WSCALE_NONE;
+	if (p->doff <= sizeof(struct tcphdr) || opts_common(data + off, end, len / 4, &p->opts))
 		return;
-	opts_walk(ctx, off, len, o, hook);
+	opts_walk(ctx, off, len, &p->opts, hook);
 }
 
 #endif /* SW_OPTIONS_H */

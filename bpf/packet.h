@@ -18,7 +18,27 @@
 #define TH_ECE 0x40
 #define TH_CWR 0x80
 
-enum sw_frag { SW_FRAG_NONE, SW_FRAG_FIRST };
+enum sw_frag {
+	SW_FRAG_NONE,
+	SW_FRAG_FIRST
+};
+
+#define SW_WSCALE_NONE 15
+#define SW_WSCALE_MAX  14 /* RFC 7323 2.3 */
+
+#define SW_OPT_SACK   0x01
+#define SW_OPT_TS     0x02
+#define SW_OPT_WS     0x04
+#define SW_OPT_ECN    0x08
+#define SW_OPT_SIGNED 0x10
+
+struct sw_opts {
+	__u32 tsval; /* host order */
+	__u32 tsecr;
+	__u16 mss;   /* 0: absent */
+	__u8 wscale; /* SW_WSCALE_NONE: absent */
+	__u8 has;    /* SW_OPT_* */
+};
 
 struct sw_pkt {
 	__be32 saddr[4]; /* v4-mapped */
@@ -30,7 +50,7 @@ struct sw_pkt {
 		};
 		__be32 ports;
 	};
-	__u32 seq;     /* host order */
+	__u32 seq; /* host order */
 	__u32 ack;
 	__u32 len;     /* whole frame, all buffers */
 	__u16 l3;      /* offset of the IP header */
@@ -40,17 +60,43 @@ struct sw_pkt {
 	__u8 family;   /* 4 or 6 */
 	__u8 doff;     /* TCP header length in bytes, 0..60 */
 	__u8 flags;
-	__u8 ae;       /* AccECN's AE, the lowest bit of the reserved four */
-	__u8 frag;     /* enum sw_frag */
-	__u8 ip_opts;  /* IPv4 header longer than 20 bytes */
-	__u8 enforce;  /* 0: mode monitor */
-	__u8 hook;     /* enum sw_hook */
+	__u8 ae;      /* AccECN's AE, the lowest bit of the reserved four */
+	__u8 frag;    /* enum sw_frag */
+	__u8 ip_opts; /* IPv4 header longer than 20 bytes */
+	__u8 enforce; /* 0: mode monitor */
+	__u8 hook;    /* enum sw_hook */
 	__u32 ifindex;
-	__u8 ect;      /* IP header marked ECT or CE */
+	__u8 ect; /* IP header marked ECT or CE */
 	__u8 pad[3];
-	__u64 hash;    /* of the tuple, keyed; 0 until asked for */
-	__u64 now_ns;  /* CLOCK_MONOTONIC */
+	__u64 hash;          /* of the tuple, keyed; 0 until asked for */
+	__u64 now_ns;        /* CLOCK_MONOTONIC */
+	struct sw_opts opts; /* of a SYN or ACK, once asked for */
 };
+
+/*
+ * One per hook and CPU, not on the stack: the verifier forgets what it knew of values in a
+ * map, so that the paths of the many frame shapes join again behind the parser.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_HOOK_MAX);
+	__type(key, __u32);
+	__type(value, struct sw_pkt);
+} sw_scratch SEC(".maps");
+
+static __always_inline struct sw_pkt *pkt_new(__u32 hook, __u32 ifindex, __u32 len)
+{
+	struct sw_pkt *p = bpf_map_lookup_elem(&sw_scratch, &hook);
+
+	if (!p)
+		return NULL;
+	__builtin_memset(p, 0, sizeof(*p));
+	p->hook = hook;
+	p->ifindex = ifindex;
+	p->len = len;
+	p->enforce = 1;
+	return p;
+}
 
 static __always_inline struct sw_settings *settings(void)
 {

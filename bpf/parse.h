@@ -9,12 +9,12 @@
 
 #include "packet.h"
 
-#define SW_VLAN_MAX	2
+#define SW_VLAN_MAX     2
 #define SW_IPV6_EXT_MAX 8
 
 #define IPPROTO_MOBILITY 135
-#define PORT_VXLAN	 4789
-#define PORT_GENEVE	 6081
+#define PORT_VXLAN       4789
+#define PORT_GENEVE      6081
 
 struct vlan_tag {
 	__be16 tci;
@@ -45,8 +45,8 @@ static __always_inline enum sw_reason reason_of_proto(__u8 proto, void *l4, void
 	case IPPROTO_AH:
 		return SW_PASS_IPSEC;
 	case IPPROTO_UDP:
-		if ((void *)(udp + 1) <= end && (udp->dest == bpf_htons(PORT_VXLAN) ||
-						 udp->dest == bpf_htons(PORT_GENEVE)))
+		if ((void *)(udp + 1) <= end &&
+		    (udp->dest == bpf_htons(PORT_VXLAN) || udp->dest == bpf_htons(PORT_GENEVE)))
 			return SW_PASS_TUNNEL;
 		return SW_PASS_NOT_TCP;
 	default:
@@ -94,7 +94,16 @@ static __always_inline enum sw_reason parse_tcp(struct sw_pkt *p, void *data, vo
 	return SW_CONTINUE;
 }
 
-static __noinline enum sw_reason parse_ipv4(struct sw_pkt *p, void *data, void *end, __u32 l3)
+/* The first buffer is all there is of nearly every frame; the rest is asked for on demand. */
+static __always_inline bool frame_holds(void *ctx, struct sw_pkt *p, __u32 need, const __u32 hook)
+{
+	if (need > p->len && hook == SW_HOOK_XDP)
+		p->len = bpf_xdp_get_buff_len(ctx);
+	return need <= p->len;
+}
+
+static __always_inline enum sw_reason parse_ipv4(void *ctx, struct sw_pkt *p, void *data, void *end,
+						 __u32 l3, const __u32 hook)
 {
 	struct iphdr *ip = data + (l3 & 31);
 	__u32 ihl, total, frag;
@@ -103,7 +112,7 @@ static __noinline enum sw_reason parse_ipv4(struct sw_pkt *p, void *data, void *
 		return SW_PASS_IP_MALFORMED;
 	ihl = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
-	if (ihl < sizeof(*ip) || total < ihl || l3 + total > p->len)
+	if (ihl < sizeof(*ip) || total < ihl || !frame_holds(ctx, p, l3 + total, hook))
 		return SW_PASS_IP_MALFORMED;
 	if (ip->protocol != IPPROTO_TCP)
 		return reason_of_proto(ip->protocol, (void *)ip + ihl, end);
@@ -186,7 +195,8 @@ static __always_inline enum sw_reason parse_ipv6_chain(struct sw_pkt *p, void *d
 	return parse_tcp(p, data, end, off);
 }
 
-static __noinline enum sw_reason parse_ipv6(struct sw_pkt *p, void *data, void *end, __u32 l3)
+static __always_inline enum sw_reason parse_ipv6(void *ctx, struct sw_pkt *p, void *data, void *end,
+						 __u32 l3, const __u32 hook)
 {
 	struct ipv6hdr *ip6 = data + (l3 & 31);
 	__u32 payload;
@@ -194,7 +204,7 @@ static __noinline enum sw_reason parse_ipv6(struct sw_pkt *p, void *data, void *
 	if ((void *)(ip6 + 1) > end || ip6->version != 6)
 		return SW_PASS_IP_MALFORMED;
 	payload = bpf_ntohs(ip6->payload_len);
-	if (l3 + sizeof(*ip6) + payload > p->len)
+	if (!frame_holds(ctx, p, l3 + sizeof(*ip6) + payload, hook))
 		return SW_PASS_IP_MALFORMED;
 	if (!payload && ip6->nexthdr == IPPROTO_TCP)
 		return SW_PASS_IP_MALFORMED;
@@ -209,8 +219,9 @@ static __noinline enum sw_reason parse_ipv6(struct sw_pkt *p, void *data, void *
 	return parse_ipv6_chain(p, data, end, ip6->nexthdr);
 }
 
-/* The whole frame. p must be zeroed but for len and what the caller knows of the hook. */
-static __always_inline enum sw_reason parse(struct sw_pkt *p, void *data, void *end)
+/* The whole frame. p as pkt_new() made it; hook says what ctx is, at compile time. */
+static __always_inline enum sw_reason parse(void *ctx, struct sw_pkt *p, void *data, void *end,
+					    const __u32 hook)
 {
 	struct ethhdr *eth = data;
 	__u32 off = sizeof(*eth);
@@ -228,9 +239,9 @@ static __always_inline enum sw_reason parse(struct sw_pkt *p, void *data, void *
 		off += sizeof(*tag);
 	}
 	if (proto == bpf_htons(ETH_P_IP))
-		return parse_ipv4(p, data, end, off);
+		return parse_ipv4(ctx, p, data, end, off, hook);
 	if (proto == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(p, data, end, off);
+		return parse_ipv6(ctx, p, data, end, off, hook);
 	if (is_vlan(proto))
 		return SW_PASS_VLAN_DEPTH;
 	if (proto == bpf_htons(ETH_P_PPP_DISC) || proto == bpf_htons(ETH_P_PPP_SES) ||

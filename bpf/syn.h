@@ -7,8 +7,8 @@
 #include "synack.h"
 
 #define SW_TINY_MSS_PPS 64
-#define SW_CAP_V4_MASK	bpf_htonl(0xffffff00) /* /24 */
-#define SW_CAP_V6_MASK	bpf_htonl(0xffff0000) /* /48 */
+#define SW_CAP_V4_MASK  bpf_htonl(0xffffff00) /* /24 */
+#define SW_CAP_V6_MASK  bpf_htonl(0xffff0000) /* /48 */
 
 /*
  * SYN-ACKs to one source prefix a second: whoever is spoofed gets no more than this from
@@ -44,9 +44,10 @@ static __always_inline bool wants_ecn(const struct sw_pkt *p)
 }
 
 /* What the client offered, cut to what the host allows. */
-static __always_inline void opts_allow(struct sw_opts *o, const struct sw_pkt *p,
-				       const struct sw_host *h)
+static __always_inline void opts_allow(struct sw_pkt *p, const struct sw_host *h)
 {
+	struct sw_opts *o = &p->opts;
+
 	if (wants_ecn(p))
 		o->has |= SW_OPT_ECN;
 	o->has &= h->allow;
@@ -55,22 +56,22 @@ static __always_inline void opts_allow(struct sw_opts *o, const struct sw_pkt *p
 }
 
 static __always_inline enum sw_reason answer_reqsk(struct xdp_md *ctx, struct sw_pkt *p,
-						   const struct sw_host *h, struct sw_opts *o)
+						   const struct sw_host *h)
 {
 	struct sw_reply r = {};
 	struct sw_cookie c = {};
 
 	if (!p->enforce)
 		return SW_TX_SYNACK;
-	opts_allow(o, p, h);
-	r.tsecr = o->tsval;
-	cookie_make(p, o, h->wscale, &c);
+	opts_allow(p, h);
+	r.tsecr = p->opts.tsval;
+	cookie_make(p, h->wscale, &c);
 	r.isn = c.isn;
 	r.tsval = (__u32)(p->now_ns >> SW_TS_SHIFT) + (__u32)c.hash;
 	r.mss = h->mss;
 	r.window = h->window[c.mss & 7];
 	r.wscale = h->wscale;
-	r.has = o->has;
+	r.has = p->opts.has;
 	return synack_write(ctx, p, &r);
 }
 
@@ -130,7 +131,7 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 						const struct sw_service *svc,
 						const struct sw_settings *set)
 {
-	struct sw_opts o = {};
+	struct sw_opts *o = &p->opts;
 	__u32 smallest = mss_of(p->family, 0);
 	enum sw_reason r;
 
@@ -149,17 +150,17 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 		return r;
 	if (svc->host_syns_pps && budget_take(p->service, svc->host_syns_pps, p->now_ns))
 		return SW_PASS_HOST_SYN;
-	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, &o, SW_HOOK_XDP);
-	if (o.has & SW_OPT_SIGNED)
+	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
+	if (o->has & SW_OPT_SIGNED)
 		return SW_PASS_SIGNED;
-	if (!o.mss)
-		o.mss = smallest;
-	if (o.mss < smallest && budget_take(SW_BUDGET_TINY_MSS, SW_TINY_MSS_PPS, p->now_ns))
+	if (!o->mss)
+		o->mss = smallest;
+	if (o->mss < smallest && budget_take(SW_BUDGET_TINY_MSS, SW_TINY_MSS_PPS, p->now_ns))
 		return SW_PASS_TINY_MSS;
 	if (cap_reached(p, set))
 		return SW_DROP_SYNACK_CAP;
 	if (sw_boot.engine == SW_ENGINE_REQSK)
-		return answer_reqsk(ctx, p, h, &o);
+		return answer_reqsk(ctx, p, h);
 	return answer_listener(ctx, p, h);
 }
 

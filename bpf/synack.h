@@ -9,7 +9,7 @@
 #include "csum.h"
 #include "options.h"
 
-#define SW_TTL		 64
+#define SW_TTL           64
 #define SW_OPT_WORDS_MAX 5
 
 struct sw_reply {
@@ -126,8 +126,8 @@ static __always_inline bool write_frame(struct xdp_md *ctx, const struct sw_pkt 
 }
 
 /* The frame is changed only if TX_SYNACK comes back. */
-static __noinline enum sw_reason synack_write(struct xdp_md *ctx, const struct sw_pkt *p,
-					      struct sw_reply *r)
+static __always_inline enum sw_reason synack_write(struct xdp_md *ctx, const struct sw_pkt *p,
+						   struct sw_reply *r)
 {
 	__u32 hdrs, tcp_len;
 	int grow;

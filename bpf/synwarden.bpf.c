@@ -5,6 +5,7 @@
  * count() and the line after it are the only way out.
  */
 #include "ack.h"
+#include "clock.h"
 #include "parse.h"
 #include "service.h"
 #include "syn.h"
@@ -108,20 +109,15 @@ static __always_inline enum sw_reason check_segment(struct xdp_md *ctx, const st
 	return SW_CONTINUE;
 }
 
-/*
- * A TCP segment whose ports are known. Not static: the verifier then checks it once, for
- * any p, and not again for every shape of frame the parser knows. Returns enum sw_reason.
- */
-__noinline int judge(struct xdp_md *ctx, struct sw_pkt *p)
+/* A TCP segment whose ports are known. */
+static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p,
+					    const struct sw_settings *set)
 {
-	struct sw_settings *set = settings();
 	struct sw_service *svc;
 	struct sw_host *h;
 	enum sw_reason r;
 	__u32 id;
 
-	if (!p || !set)
-		return SW_DROP_BUG;
 	id = service_id(p);
 	svc = id ? service_get(id) : NULL;
 	if (!svc)
@@ -132,7 +128,7 @@ __noinline int judge(struct xdp_md *ctx, struct sw_pkt *p)
 		return SW_PASS_MODE_OFF;
 	if (!set->armed)
 		return SW_PASS_DISARMED;
-	p->now_ns = bpf_ktime_get_ns();
+	p->now_ns = clock_now();
 	h = host_of(ctx, p, set);
 	if (!h)
 		return SW_DROP_BUG;
@@ -167,7 +163,7 @@ static __always_inline enum sw_reason weigh_drop(struct sw_pkt *p, enum sw_reaso
 	if (mode == SW_MODE_OFF || !set->armed)
 		return r == SW_DROP_FRAGMENT ? SW_PASS_FRAGMENT : SW_PASS_IP_MALFORMED;
 	p->enforce = mode == SW_MODE_ALWAYS;
-	p->now_ns = bpf_ktime_get_ns();
+	p->now_ns = clock_now();
 	return r;
 }
 
@@ -183,29 +179,25 @@ static __always_inline void note_passed_syn(struct sw_pkt *p, enum sw_reason r,
 SEC("xdp.frags")
 int sw_xdp(struct xdp_md *ctx)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct sw_settings *set = settings();
-	struct sw_pkt p = {
-		.len = bpf_xdp_get_buff_len(ctx),
-		.ifindex = ctx->ingress_ifindex,
-		.hook = SW_HOOK_XDP,
-		.enforce = 1,
-	};
+	struct sw_pkt *p = pkt_new(SW_HOOK_XDP, ctx->ingress_ifindex, end - data);
 	enum sw_reason r;
 
-	if (!set)
+	if (!set || !p)
 		return XDP_PASS;
-	count_rx(SW_HOOK_XDP, p.len);
-	r = parse(&p, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	r = parse(ctx, p, data, end, SW_HOOK_XDP);
+	count_rx(SW_HOOK_XDP, p->len);
 	if (r == SW_CONTINUE)
-		r = judge(ctx, &p) & 63; /* for the verifier: an index below */
+		r = judge(ctx, p, set);
 	else if (verdict_is(r, SW_V_DROP))
-		r = weigh_drop(&p, r, set);
-	count(&p, r, set);
-	if (p.enforce && verdict_is(r, SW_V_TX))
+		r = weigh_drop(p, r, set);
+	count(p, r, set);
+	if (p->enforce && verdict_is(r, SW_V_TX))
 		return XDP_TX;
-	if (p.enforce && verdict_is(r, SW_V_DROP))
+	if (p->enforce && verdict_is(r, SW_V_DROP))
 		return XDP_DROP;
-	note_passed_syn(&p, r, set);
+	note_passed_syn(p, r, set);
 	return XDP_PASS;
 }
 
@@ -219,7 +211,6 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	__u32 id = service_id(p);
 	struct sw_service *svc = id ? service_get(id) : NULL;
 	struct sw_cookie c = {};
-	struct sw_opts o = {};
 	struct sw_host *h;
 
 	if (!svc || !set || svc->mode == SW_MODE_OFF || !set->armed || p->frag ||
@@ -227,57 +218,42 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	    (p->flags & (TH_SYN | TH_RST | TH_ACK)) != TH_ACK)
 		return false;
 	p->service = id;
-	p->now_ns = bpf_ktime_get_ns();
+	p->now_ns = clock_now();
 	h = host_of(skb, p, set);
 	if (!h || h->state != SW_HOST_READY || known_fresh(pkt_hash(p), p->now_ns))
 		return false;
-	opts_parse(skb, (void *)(long)skb->data, (void *)(long)skb->data_end, p, &o,
-		   SW_HOOK_TC_IN);
-	if (!cookie_check(p, &o, p->seq - 1, h->wscale, &c) || cookie_is_used(c.hash))
+	opts_parse(skb, (void *)(long)skb->data, (void *)(long)skb->data_end, p, SW_HOOK_TC_IN);
+	if (!cookie_check(p, p->seq - 1, h->wscale, &c) || cookie_is_used(c.hash))
 		return false;
-	mark_fill(m, p, &o, &c, h);
+	mark_fill(m, p, &c, h);
 	return true;
-}
-
-/* Not static, as judge(). m without magic: XDP could not mark. */
-__noinline int tc_judge(struct __sk_buff *skb, struct sw_pkt *p, struct sw_mark *m)
-{
-	struct sw_settings *set = settings();
-	enum sw_reason r;
-
-	if (!p || !m || !set)
-		return 0;
-	if (!m->magic && !tc_recheck(skb, p, m, set))
-		return 0;
-	p->service = m->service;
-	p->now_ns = bpf_ktime_get_ns();
-	count_rx(SW_HOOK_TC_IN, p->len);
-	r = hand_over(skb, p, m, set);
-	count(p, r, set);
-	return 0;
 }
 
 SEC("tc")
 int sw_tc_in(struct __sk_buff *skb)
 {
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct sw_mark *meta = (void *)(long)skb->data_meta;
-	bool marked = (void *)(meta + 1) <= (void *)(long)skb->data && meta->magic == sw_boot.mark;
+	bool marked = (void *)(meta + 1) <= data && meta->magic == sw_boot.mark;
 	struct sw_settings *set = settings();
-	struct sw_pkt p = {
-		.len = skb->len,
-		.ifindex = skb->ingress_ifindex,
-		.hook = SW_HOOK_TC_IN,
-		.enforce = 1,
-	};
 	struct sw_mark m = {};
+	enum sw_reason r;
+	struct sw_pkt *p;
 
 	if (!set || (!marked && !set->recheck))
 		return TC_NEXT;
+	p = pkt_new(SW_HOOK_TC_IN, skb->ingress_ifindex, skb->len);
 	if (marked)
 		m = *meta;
-	if (parse(&p, (void *)(long)skb->data, (void *)(long)skb->data_end))
+	if (!p || parse(skb, p, data, end, SW_HOOK_TC_IN))
 		return TC_NEXT;
-	tc_judge(skb, &p, &m);
+	if (!marked && !tc_recheck(skb, p, &m, set))
+		return TC_NEXT;
+	p->service = m.service;
+	p->now_ns = bpf_ktime_get_ns();
+	count_rx(SW_HOOK_TC_IN, p->len);
+	r = hand_over(skb, p, &m, set);
+	count(p, r, set);
 	return TC_NEXT;
 }
 

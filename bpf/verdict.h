@@ -11,7 +11,7 @@
 _Static_assert(SW_REASON_MAX <= 64, "verdict masks hold 64 reasons");
 
 #define SW_V_PASS 0
-#define SW_V_TX	  1
+#define SW_V_TX   1
 #define SW_V_DROP 2
 
 static __always_inline bool verdict_is(enum sw_reason reason, int verdict)

@@ -15,6 +15,7 @@
 #ifndef SW_REASONS_H
 #define SW_REASONS_H
 
+/* clang-format off */
 #define SW_REASONS(X) \
 	/* Not for us: passes byte-identical, whatever the configuration. */ \
 	X(PASS_NOT_IP, PASS, "pass_not_ip", "neither IPv4 nor IPv6") \
@@ -66,6 +67,8 @@
 	X(TC_REFUSED, PASS, "tc_refused", "the kernel refused the request socket") \
 	/* Impossible; anything but 0 here is a bug to report. */ \
 	X(DROP_BUG, DROP, "drop_bug", "program reached a branch it must not reach")
+
+/* clang-format on */
 
 enum sw_reason {
 	SW_CONTINUE = 0, /* not final: the next stage decides */

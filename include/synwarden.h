@@ -17,16 +17,16 @@
 
 #define SW_ABI_VERSION 1
 
-#define SW_MAX_SERVICES 128   /* ids 1..127; id 0 counts what belongs to no service */
-#define SW_MAX_DEVS	64    /* attached devices */
-#define SW_PORTS	65536
-#define SW_KEY_SLOTS	3     /* current, previous, and one to write the next into */
-#define SW_LIVE_BITS	(1U << 22) /* presence filter of tuples the host may hold */
-#define SW_LIVE_WORDS	(SW_LIVE_BITS / 64)
-#define SW_USED_SLOTS	65536 /* cookies already turned into a connection */
-#define SW_KNOWN_SLOTS	65536 /* tuples lately seen to have a host socket */
-#define SW_CAP_SLOTS	4096  /* SYN-ACK cap, one counter per hashed source prefix */
-#define SW_HOST_SLOTS	256   /* listeners lately looked up, per CPU */
+#define SW_MAX_SERVICES 128 /* ids 1..127; id 0 counts what belongs to no service */
+#define SW_MAX_DEVS     64  /* attached devices */
+#define SW_PORTS        65536
+#define SW_KEY_SLOTS    3          /* current, previous, and one to write the next into */
+#define SW_LIVE_BITS    (1U << 22) /* presence filter of tuples the host may hold */
+#define SW_LIVE_WORDS   (SW_LIVE_BITS / 64)
+#define SW_USED_SLOTS   65536 /* cookies already turned into a connection */
+#define SW_KNOWN_SLOTS  65536 /* tuples lately seen to have a host socket */
+#define SW_CAP_SLOTS    4096  /* SYN-ACK cap, one counter per hashed source prefix */
+#define SW_HOST_SLOTS   256   /* listeners lately looked up, per CPU */
 #define SW_EVENTS_BYTES (256 * 1024)
 
 /* A cookie's epoch is CLOCK_MONOTONIC >> 36, 68.7 s; it lives one to two epochs. */
@@ -62,9 +62,9 @@ struct sw_boot {
 
 /* sw_services: array, index = service id. Written by user space, read by XDP. */
 struct sw_service {
-	__be32 addr[4];      /* all zero with prefix_len 0: any address, both families */
-	__u32 prefix_len;    /* 0..128 in v4-mapped space: 10.0.0.0/8 is 104 */
-	__u16 port_first;    /* 0: slot unused */
+	__be32 addr[4];   /* all zero with prefix_len 0: any address, both families */
+	__u32 prefix_len; /* 0..128 in v4-mapped space: 10.0.0.0/8 is 104 */
+	__u16 port_first; /* 0: slot unused */
 	__u16 port_last;
 	enum sw_mode mode;
 	__u32 host_syns_pps; /* SYN/s per CPU that go to the host uncookied */
@@ -91,18 +91,18 @@ struct sw_prefix {
 /* sw_settings: array of one. */
 struct sw_settings {
 	__u32 abi_version;
-	__u32 armed;	       /* 0: everything passes (PASS_DISARMED) */
+	__u32 armed; /* 0: everything passes (PASS_DISARMED) */
 	enum sw_engine engine;
 	enum sw_mode any_mode; /* strictest mode of the services for any address, OFF without */
 	__u32 synack_cap_pps;  /* SYN-ACKs per second to one /24 or /48, per CPU; 0 = no cap */
-	__u32 event_gap_ms;    /* least time between events of one reason, service and CPU; 0 = none */
-	__u32 rmem_max;	       /* net.core.rmem_max: bound of the offered window scale */
-	__u32 recheck;	       /* 1: tc checks every ACK itself (driver without metadata) */
-	__u32 live_gen;	       /* presence filter: half that is read (0, 1) */
-	__u32 live_both;       /* 1 while the other half is rebuilt: mark both */
+	__u32 event_gap_ms; /* least time between events of one reason, service and CPU; 0 = none */
+	__u32 rmem_max;     /* net.core.rmem_max: bound of the offered window scale */
+	__u32 recheck;      /* 1: tc checks every ACK itself (driver without metadata) */
+	__u32 live_gen;     /* presence filter: half that is read (0, 1) */
+	__u32 live_both;    /* 1 while the other half is rebuilt: mark both */
 	__u32 syncookies_saved; /* net.ipv4.tcp_syncookies before attach, +1; 0 = unchanged */
 	__u32 pad;
-	__u64 loaded_ns;       /* CLOCK_BOOTTIME at load */
+	__u64 loaded_ns; /* CLOCK_BOOTTIME at load */
 };
 
 /* sw_keys: array, SW_KEY_SLOTS. 128-bit SipHash keys; secret. */
@@ -121,11 +121,11 @@ struct sw_keysched {
 
 /* sw_devs: hash, key = ifindex (__u32). */
 struct sw_dev {
-	__u8 mac[6];	     /* frames to another address are not answered */
-	__u8 native;	     /* 1 native XDP, 0 generic */
-	__u8 rxvlan_was_on;  /* tag stripping switched off at attach */
-	__u8 tcx;	     /* 1 tcx link, 0 clsact filter */
-	__u8 made_clsact;    /* qdisc is ours to remove */
+	__u8 mac[6];        /* frames to another address are not answered */
+	__u8 native;        /* 1 native XDP, 0 generic */
+	__u8 rxvlan_was_on; /* tag stripping switched off at attach */
+	__u8 tcx;           /* 1 tcx link, 0 clsact filter */
+	__u8 made_clsact;   /* qdisc is ours to remove */
 	__u8 pad[2];
 	char name[16];
 };
@@ -133,9 +133,9 @@ struct sw_dev {
 /* sw_stats: per-CPU array, index = service id * SW_REASON_MAX + enum sw_reason. */
 struct sw_count {
 	__u64 packets;
-	__u64 bytes;	     /* frame length as received */
+	__u64 bytes;         /* frame length as received */
 	__u64 would_packets; /* of packets: TX or DROP not enforced (mode monitor) */
-	__u64 event_ns;	     /* last event of this reason and service */
+	__u64 event_ns;      /* last event of this reason and service */
 	__u64 event_packets; /* packets at that event */
 };
 
@@ -158,20 +158,20 @@ struct sw_cap {
 struct sw_event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	enum sw_reason reason;
-	__u32 service;	 /* id, 0 none */
+	__u32 service; /* id, 0 none */
 	__be32 saddr[4];
 	__be32 daddr[4];
 	__be16 sport;
 	__be16 dport;
 	__u32 ifindex;
-	__u32 seq;	/* host order */
-	__u32 ack;	/* host order */
+	__u32 seq;      /* host order */
+	__u32 ack;      /* host order */
 	__u8 tcp_flags; /* RFC 9293 3.1: CWR ECE URG ACK PSH RST SYN FIN */
-	__u8 family;	/* 4 or 6 */
-	__u8 would;	/* not enforced */
-	__u8 hook;	/* enum sw_hook */
+	__u8 family;    /* 4 or 6 */
+	__u8 would;     /* not enforced */
+	__u8 hook;      /* enum sw_hook */
 	__u32 pad;
-	__u64 packets;	/* of this reason, service and CPU since the last event */
+	__u64 packets; /* of this reason, service and CPU since the last event */
 };
 
 #define SW_ASSERT_SIZE(type, size) \
