@@ -84,7 +84,7 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
 	mark_fill(&m, p, c, h);
-	if (!mark_write(ctx, &m)) {
+	if (h->no_meta || !mark_write(ctx, &m)) {
 		struct sw_settings *set = settings();
 
 		if (set)
@@ -128,16 +128,20 @@ static __noinline enum sw_reason ask_host(struct xdp_md *ctx, struct sw_pkt *p)
 	return r;
 }
 
-static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, struct sw_pkt *p,
-						const struct sw_host *h)
+/*
+ * No socket lately seen. Not static: the verifier then checks it once, for any p and h, and
+ * not again for each path that leads here. Returns enum sw_reason.
+ */
+__noinline int judge_unknown_ack(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host *h)
 {
-	bool own = sw_boot.engine == SW_ENGINE_REQSK && h->state == SW_HOST_READY &&
-		   !(p->flags & TH_SYN);
 	struct sw_cookie c = {};
 	enum sw_reason r;
+	bool own;
 
-	if (known_fresh(pkt_hash(p), p->now_ns))
-		return SW_PASS_KNOWN;
+	if (!p || !h)
+		return SW_DROP_BUG;
+	own = sw_boot.engine == SW_ENGINE_REQSK && h->state == SW_HOST_READY &&
+	      !(p->flags & TH_SYN);
 	if (own) {
 		r = ack_cookie(ctx, p, h, &c);
 		if (r)
@@ -156,6 +160,14 @@ static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, struct sw_pk
 			return SW_DROP_EXPIRED;
 	}
 	return SW_DROP_COOKIE;
+}
+
+static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, struct sw_pkt *p,
+						struct sw_host *h)
+{
+	if (known_fresh(pkt_hash(p), p->now_ns))
+		return SW_PASS_KNOWN;
+	return judge_unknown_ack(ctx, p, h) & 63; /* for the verifier: an index later */
 }
 
 #endif /* SW_ACK_H */

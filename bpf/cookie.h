@@ -62,12 +62,10 @@ static __always_inline __u32 mss_of(__u8 family, __u32 idx)
 
 static __always_inline __u32 mss_index(__u8 family, __u32 mss)
 {
-	__u32 idx = 0;
+	__u32 idx = mss >= mss_of(family, 4) ? 4 : 0;
 
-#pragma unroll
-	for (int i = 1; i < SW_MSS_COUNT; i++)
-		idx += mss >= mss_of(family, i);
-	return idx;
+	idx += mss >= mss_of(family, idx + 2) ? 2 : 0;
+	return idx + (mss >= mss_of(family, idx + 1));
 }
 
 static __always_inline __u32 profile_of(__u32 idx)

@@ -52,9 +52,11 @@ static long csum_chunk(UNUSED __u32 i, struct csum_walk *w)
 
 	if (n >= SW_CSUM_CHUNK)
 		n = SW_CSUM_CHUNK;
+	n--; /* a range from 0: Linux 6.1 loses the lower bound of `n >= 1` */
 	barrier_var(n);
-	if (n < 1 || n > SW_CSUM_CHUNK)
+	if (n > SW_CSUM_CHUNK - 1)
 		return 1;
+	n++;
 	if (bpf_xdp_load_bytes(w->ctx, w->off, buf, n)) {
 		w->failed = 1;
 		return 1;

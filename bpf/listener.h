@@ -159,8 +159,10 @@ static __noinline int host_refresh(struct sw_host *h, void *ctx, const struct sw
 	h->family = p->family;
 	h->expires_ns = p->now_ns + SW_HOST_TTL_NS;
 	dev = bpf_map_lookup_elem(&sw_devs, &ifindex);
-	if (dev)
+	if (dev) {
 		__builtin_memcpy(h->mac, dev->mac, 6);
+		h->no_meta = !dev->native;
+	}
 	sk = lookup(ctx, p, true);
 	if (!sk)
 		return 0;

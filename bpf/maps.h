@@ -24,7 +24,8 @@ struct sw_host {
 	__u8 wscale;     /* we offer */
 	__u8 allow;      /* SW_OPT_* the host's sysctls allow */
 	__u8 mac[6];     /* of the device, all zero: unknown */
-	__u8 pad[2];
+	__u8 no_meta;    /* generic XDP: its metadata does not reach tc */
+	__u8 pad;
 };
 
 struct sw_budget {

@@ -43,6 +43,7 @@ struct opts_walk {
 	__u8 raw[64]; /* 40 bytes of options, zero (EOL) behind */
 	struct sw_opts o;
 	__u32 off;
+	__u32 len;
 };
 
 static __always_inline __u8 walk_byte(struct opts_walk *w, __u32 off)
@@ -62,13 +63,13 @@ static long opts_step(UNUSED __u32 i, struct opts_walk *w)
 {
 	__u8 kind = walk_byte(w, w->off), len = walk_byte(w, w->off + 1);
 
-	if (kind == TCPOPT_EOL || w->off >= TCPOPT_SPACE)
+	if (kind == TCPOPT_EOL || w->off >= w->len)
 		return 1;
 	if (kind == TCPOPT_NOP) {
 		w->off++;
 		return 0;
 	}
-	if (len < 2 || w->off + len > TCPOPT_SPACE)
+	if (len < 2 || w->off + len > w->len)
 		return 1;
 	if (kind == TCPOPT_MSS && len == 4)
 		w->o.mss = walk_byte(w, w->off + 2) << 8 | walk_byte(w, w->off + 3);
@@ -84,14 +85,14 @@ static long opts_step(UNUSED __u32 i, struct opts_walk *w)
 	return 0;
 }
 
-/* len 1..40 bytes at frame offset off; ctx is what `hook` says. */
+/* len 4..40 bytes at frame offset off; ctx is what `hook` says. */
 static __noinline int opts_walk(void *ctx, __u32 off, __u32 len, struct sw_opts *o, __u32 hook)
 {
 	struct opts_walk w = {};
 	long err;
 
-	if (len < 1 || len > TCPOPT_SPACE)
-		return 0;
+	if (len < 4 || len > TCPOPT_SPACE)
+		return 0; /* not `< 1`: Linux 6.1 loses that bound */
 	if (hook == SW_HOOK_XDP)
 		err = bpf_xdp_load_bytes(ctx, off, w.raw, len);
 	else
@@ -99,6 +100,7 @@ static __noinline int opts_walk(void *ctx, __u32 off, __u32 len, struct sw_opts 
 	if (err)
 		return 0;
 	w.o.wscale = SW_WSCALE_NONE;
+	w.len = len;
 	bpf_loop(TCPOPT_SPACE, opts_step, &w, 0);
 	*o = w.o;
 	return 0;

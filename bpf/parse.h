@@ -77,8 +77,10 @@ static __always_inline enum sw_reason parse_tcp(struct sw_pkt *p, void *data, vo
 	th = data + l4;
 	raw = (void *)th;
 	p->l4 = l4;
+	if (p->l4_len < 4)
+		return SW_PASS_IP_MALFORMED; /* what follows is padding, not ports */
 	if ((void *)th + 4 > end)
-		return p->l4_len < 4 ? SW_PASS_IP_MALFORMED : SW_PASS_SPLIT_HEADER;
+		return SW_PASS_SPLIT_HEADER;
 	p->ports = *(__be32 *)th;
 	if (p->l4_len < sizeof(*th))
 		return p->frag ? SW_DROP_FRAGMENT : SW_DROP_TCP_MALFORMED;
@@ -94,10 +96,13 @@ static __always_inline enum sw_reason parse_tcp(struct sw_pkt *p, void *data, vo
 	return SW_CONTINUE;
 }
 
-/* The first buffer is all there is of nearly every frame; the rest is asked for on demand. */
+/*
+ * A frame that ends with its datagram, in the first buffer, is the rule. Only where more or
+ * less is there is the kernel asked for the length of all buffers.
+ */
 static __always_inline bool frame_holds(void *ctx, struct sw_pkt *p, __u32 need, const __u32 hook)
 {
-	if (need > p->len && hook == SW_HOOK_XDP)
+	if (need != p->len && hook == SW_HOOK_XDP)
 		p->len = bpf_xdp_get_buff_len(ctx);
 	return need <= p->len;
 }
@@ -121,7 +126,6 @@ static __always_inline enum sw_reason parse_ipv4(void *ctx, struct sw_pkt *p, vo
 	p->saddr[2] = p->daddr[2] = bpf_htonl(0xffff);
 	p->saddr[3] = ip->saddr;
 	p->daddr[3] = ip->daddr;
-	p->l3 = l3;
 	p->l4_len = total - ihl;
 	p->ip_opts = ihl > sizeof(*ip);
 	p->ect = ip->tos & 3;
@@ -180,6 +184,8 @@ static __always_inline enum sw_reason parse_ipv6_chain(struct sw_pkt *p, void *d
 			return SW_DROP_IPV6_CHAIN;
 		off += len;
 		if (is_frag && (frag & 0xfff9)) { /* not atomic (RFC 6946) */
+			if (proto != IPPROTO_TCP && !is_ipv6_ext(proto))
+				return SW_PASS_FRAGMENT; /* behind an extension TCP may hide */
 			p->l4_len = stop - off;
 			r = parse_fragment(p, frag & 0xfff8, frag & 1);
 			if (r)
@@ -211,7 +217,6 @@ static __always_inline enum sw_reason parse_ipv6(void *ctx, struct sw_pkt *p, vo
 	p->family = 6;
 	__builtin_memcpy(p->saddr, &ip6->saddr, 16);
 	__builtin_memcpy(p->daddr, &ip6->daddr, 16);
-	p->l3 = l3;
 	p->ect = ip6->flow_lbl[0] >> 4 & 3;
 	p->l4_len = payload;
 	if (ip6->nexthdr == IPPROTO_TCP)
@@ -219,29 +224,43 @@ static __always_inline enum sw_reason parse_ipv6(void *ctx, struct sw_pkt *p, vo
 	return parse_ipv6_chain(p, data, end, ip6->nexthdr);
 }
 
-/* The whole frame. p as pkt_new() made it; hook says what ctx is, at compile time. */
-static __always_inline enum sw_reason parse(void *ctx, struct sw_pkt *p, void *data, void *end,
-					    const __u32 hook)
+/*
+ * Ethernet and VLAN tags: leaves p->l3 and the protocol behind them; a frame too short for
+ * its own tags reads as no protocol.
+ */
+static __always_inline __be16 parse_l2(struct sw_pkt *p, void *data, void *end)
 {
 	struct ethhdr *eth = data;
 	__u32 off = sizeof(*eth);
 	__be16 proto;
 
 	if (data + off > end)
-		return SW_PASS_NOT_IP;
+		return 0;
 	proto = eth->h_proto;
 	for (int i = 0; i < SW_VLAN_MAX && is_vlan(proto); i++) {
 		struct vlan_tag *tag = data + off;
 
 		if ((void *)(tag + 1) > end)
-			return SW_PASS_NOT_IP;
+			return 0;
 		proto = tag->proto;
 		off += sizeof(*tag);
 	}
+	p->l3 = off;
+	return proto;
+}
+
+/* From p->l3 on. hook says what ctx is, at compile time. */
+static __always_inline enum sw_reason parse_l3(void *ctx, struct sw_pkt *p, void *data, void *end,
+					       __be16 proto, const __u32 hook)
+{
+	__u32 l3 = p->l3 & 31;
+
 	if (proto == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, p, data, end, off, hook);
+		return parse_ipv4(ctx, p, data, end, l3, hook);
 	if (proto == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(ctx, p, data, end, off, hook);
+		return parse_ipv6(ctx, p, data, end, l3, hook);
+	if (hook == SW_HOOK_XDP)
+		p->len = bpf_xdp_get_buff_len(ctx);
 	if (is_vlan(proto))
 		return SW_PASS_VLAN_DEPTH;
 	if (proto == bpf_htons(ETH_P_PPP_DISC) || proto == bpf_htons(ETH_P_PPP_SES) ||

@@ -16,17 +16,15 @@
  */
 static __always_inline bool cap_reached(const struct sw_pkt *p, const struct sw_settings *set)
 {
-	__u64 h = sw_boot.seed1;
-	struct sw_cap *cap;
+	__u64 prefix = p->saddr[3] & SW_CAP_V4_MASK;
 	__u32 idx, second = p->now_ns >> 30;
+	struct sw_cap *cap;
 
 	if (!set->synack_cap_pps)
 		return false;
-	if (is_v4(p))
-		h = mix64(h, p->saddr[3] & SW_CAP_V4_MASK);
-	else
-		h = mix64(h, (__u64)p->saddr[0] << 32 | (p->saddr[1] & SW_CAP_V6_MASK));
-	idx = h >> 20 & (SW_CAP_SLOTS - 1);
+	if (!is_v4(p))
+		prefix = (__u64)p->saddr[0] << 32 | (p->saddr[1] & SW_CAP_V6_MASK);
+	idx = mix64(sw_boot.seed1, prefix) & (SW_CAP_SLOTS - 1);
 	cap = bpf_map_lookup_elem(&sw_cap, &idx);
 	if (!cap)
 		return false;

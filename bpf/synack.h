@@ -125,6 +125,23 @@ static __always_inline bool write_frame(struct xdp_md *ctx, const struct sw_pkt 
 	return write_tcp(l4, end, p, r);
 }
 
+/*
+ * Nobody is sent more than was sent in his name: a SYN without options, too long for
+ * Ethernet's padding to cover the MSS, is answered without one. hdrs: up to the options.
+ */
+static __always_inline void reply_fit(struct sw_reply *r, const struct sw_pkt *p, __u32 hdrs)
+{
+	__u32 room = p->len > ETH_ZLEN ? p->len : ETH_ZLEN;
+
+	if (hdrs + r->words * 4 <= room)
+		return;
+	r->opt[0] = r->opt[1];
+	r->opt[1] = r->opt[2];
+	r->opt[2] = r->opt[3];
+	r->opt[3] = r->opt[4];
+	r->words--;
+}
+
 /* The frame is changed only if TX_SYNACK comes back. */
 static __always_inline enum sw_reason synack_write(struct xdp_md *ctx, const struct sw_pkt *p,
 						   struct sw_reply *r)
@@ -132,9 +149,10 @@ static __always_inline enum sw_reason synack_write(struct xdp_md *ctx, const str
 	__u32 hdrs, tcp_len;
 	int grow;
 
-	reply_options(r);
-	tcp_len = sizeof(struct tcphdr) + r->words * 4;
 	hdrs = p->l3 + (is_v4(p) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	reply_options(r);
+	reply_fit(r, p, hdrs + sizeof(struct tcphdr));
+	tcp_len = sizeof(struct tcphdr) + r->words * 4;
 	grow = hdrs + tcp_len - p->len;
 	if (grow && bpf_xdp_adjust_tail(ctx, grow))
 		return SW_PASS_NO_TAILROOM;

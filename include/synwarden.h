@@ -21,11 +21,11 @@
 #define SW_MAX_DEVS     64  /* attached devices */
 #define SW_PORTS        65536
 #define SW_KEY_SLOTS    3          /* current, previous, and one to write the next into */
-#define SW_LIVE_BITS    (1U << 22) /* presence filter of tuples the host may hold */
+#define SW_LIVE_BITS    (1U << 20) /* presence filter of tuples the host may hold */
 #define SW_LIVE_WORDS   (SW_LIVE_BITS / 64)
 #define SW_USED_SLOTS   65536 /* cookies already turned into a connection */
 #define SW_KNOWN_SLOTS  65536 /* tuples lately seen to have a host socket */
-#define SW_CAP_SLOTS    4096  /* SYN-ACK cap, one counter per hashed source prefix */
+#define SW_CAP_SLOTS    1024  /* SYN-ACK cap, one counter per hashed source prefix */
 #define SW_HOST_SLOTS   256   /* listeners lately looked up, per CPU */
 #define SW_EVENTS_BYTES (256 * 1024)
 
