@@ -126,7 +126,7 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 	p->enforce = svc->mode == SW_MODE_ALWAYS;
 	if (svc->mode == SW_MODE_OFF)
 		return SW_PASS_MODE_OFF;
-	if (!set->armed)
+	if (set->armed != SW_ARMED && (set->armed == SW_DISARMED || !(p->flags & TH_ACK)))
 		return SW_PASS_DISARMED;
 	p->now_ns = clock_now();
 	h = host_of(ctx, p, set);
@@ -186,6 +186,8 @@ int sw_xdp(struct xdp_md *ctx)
 
 	if (!set || !p)
 		return XDP_PASS;
+	if (p->len > SW_FIRST_BUFFER)
+		p->len = bpf_xdp_get_buff_len(ctx);
 	r = parse_l3(ctx, p, data, end, parse_l2(p, data, end), SW_HOOK_XDP);
 	count_rx(SW_HOOK_XDP, p->len);
 	if (r == SW_CONTINUE)

@@ -40,6 +40,12 @@ enum sw_mode {
 	SW_MODE_ALWAYS,  /* judge and enforce */
 };
 
+enum sw_armed {
+	SW_DISARMED, /* everything passes (PASS_DISARMED) */
+	SW_ARMED,
+	SW_DRAINING, /* SYNs pass, cookies out there are still honoured: the last moment of detach */
+};
+
 enum sw_engine {
 	SW_ENGINE_AUTO,     /* loader only: probe decides */
 	SW_ENGINE_REQSK,    /* own cookie, bpf_sk_assign_tcp_reqsk (Linux 6.9) */
@@ -91,7 +97,7 @@ struct sw_prefix {
 /* sw_settings: array of one. */
 struct sw_settings {
 	__u32 abi_version;
-	__u32 armed; /* 0: everything passes (PASS_DISARMED) */
+	enum sw_armed armed;
 	enum sw_engine engine;
 	enum sw_mode any_mode; /* strictest mode of the services for any address, OFF without */
 	__u32 synack_cap_pps;  /* SYN-ACKs per second to one /24 or /48, per CPU; 0 = no cap */

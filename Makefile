@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The whole build. Artefacts go to build/, sources never receive any. V=1 shows commands.
+# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR and
+# COMPDIR may be given.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+CC ?= cc
+CLANG ?= clang
+PKG_CONFIG ?= pkg-config
+INSTALL ?= install
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+BUILD ?= build
+V ?= 0
+
+# Distributions install a wrapper that looks for a bpftool of the running kernel only.
+BPFTOOL ?= $(firstword $(shell for t in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*/bpftool \
+	/usr/lib/linux-tools*/bpftool; do $$t version >/dev/null 2>&1 && echo $$t; done; :) bpftool)
+
+VERSION := 0.1.0
+GIT_VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+ifneq ($(GIT_VERSION),)
+VERSION := $(VERSION)+$(GIT_VERSION)
+endif
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(patsubst $(BUILD)/%,%,$@))
+
+HAVE_LIBBPF := $(shell $(PKG_CONFIG) --atleast-version=1.1 libbpf && echo yes)
+LIBBPF_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null)
+LIBBPF_LIBS := $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null)
+
+# Headers of the target that clang finds by itself for the host, but not with -target bpf;
+# behind all others, so that they never shadow clang's own.
+BPF_SYS_INCLUDES := $(shell $(CLANG) -v -E - </dev/null 2>&1 | \
+	sed -n '/<...> search starts here:/,/End of search list/s,^ \(/.*\),-idirafter \1,p')
+
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude $(LIBBPF_CFLAGS) \
+	$(BPF_SYS_INCLUDES)
+SW_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla \
+	$(if $(WERROR),-Werror) -D_GNU_SOURCE -DSW_VERSION='"$(VERSION)"' \
+	-Iinclude -Iuser -I$(BUILD) -I$(BUILD)/tests $(LIBBPF_CFLAGS)
+DEPFLAGS = -MMD -MP -MF $@.d
+
+USER_SRC := $(wildcard user/*.c)
+USER_OBJ := $(USER_SRC:%.c=$(BUILD)/%.o)
+LIB_OBJ := $(filter-out $(BUILD)/user/main.o,$(USER_OBJ))
+BPF_SRC := $(wildcard bpf/*.bpf.c)
+SKEL := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/%.skel.h)
+
+# A test program is one file named unit_ or prog_; a tool is listed here; kernel_exit is built
+# by kernel.sh for its guest. Every other C file in tests/ is linked into each test program.
+TOOLS := $(filter $(patsubst tests/%.c,%,$(wildcard tests/*.c)),bench flood paced wire)
+TEST_SRC := $(wildcard tests/unit_*.c tests/prog_*.c)
+FUZZ_SRC := $(wildcard tests/fuzz_*.c)
+TEST_BPF := $(wildcard tests/*.bpf.c)
+HELPER_SRC := $(filter-out $(TEST_SRC) $(FUZZ_SRC) $(TEST_BPF) $(TOOLS:%=tests/%.c) \
+	tests/kernel_exit.c, $(wildcard tests/*.c))
+HELPER_OBJ := $(HELPER_SRC:%.c=$(BUILD)/%.o)
+TEST_SKEL := $(TEST_BPF:%.bpf.c=$(BUILD)/%.skel.h)
+TEST_BIN := $(TEST_SRC:%.c=$(BUILD)/%)
+TOOL_BIN := $(TOOLS:%=$(BUILD)/tests/%)
+FUZZ_BIN := $(FUZZ_SRC:%.c=$(BUILD)/%)
+
+.PHONY: all tests fuzz check lint bench catalogue install uninstall clean help
+
+all: $(BUILD)/synwarden ## build the program
+
+tests: all $(TEST_BIN) $(TOOL_BIN) ## build the test programs and tools
+
+fuzz: $(FUZZ_BIN) ## build the fuzzers (clang with libFuzzer)
+
+check: tests ## run every ring of the tests this machine can (as root)
+	tests/run.sh
+
+lint: ## check the house rules
+	tests/lint.sh
+
+bench: tests ## measure, print a table and JSON (as root)
+	tests/bench.sh
+
+catalogue: ## list what is covered by which test
+	tests/catalogue.sh
+
+$(BUILD)/synwarden: $(USER_OBJ)
+	$(call say,LINK)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+
+define compile
+$(call say,CC)
+$(Q)mkdir -p $(@D)
+$(Q)$(CC) $(SW_CFLAGS) $(DEPFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+endef
+
+# Skeletons must be there first; afterwards the .d files know who includes them.
+$(BUILD)/user/%.o: user/%.c | $(SKEL)
+	$(compile)
+
+$(BUILD)/tests/%.o: tests/%.c | $(SKEL) $(TEST_SKEL)
+	$(compile)
+
+# The version is compiled into one file; a commit must not rebuild the rest.
+$(BUILD)/user/main.o: $(BUILD)/version
+$(BUILD)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+.PHONY: FORCE
+
+$(BUILD)/%.bpf.o: bpf/%.bpf.c | need-libbpf
+	$(call say,CLANG)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(BUILD)/tests/%.bpf.o: tests/%.bpf.c | need-libbpf
+	$(call say,CLANG)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -Ibpf -Itests $(DEPFLAGS) -c -o $@ $<
+
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
+	$(call say,SKEL)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$(notdir $*))_bpf > $@ || \
+		{ echo "bpftool is needed to build (set BPFTOOL=)" >&2; exit 1; }
+
+$(TEST_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPER_OBJ) $(LIB_OBJ)
+	$(call say,LINK)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+
+$(TOOL_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o
+	$(call say,LINK)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+
+# A fuzzer includes the sources it fuzzes, so that they are instrumented too.
+$(FUZZ_BIN): $(BUILD)/tests/%: tests/%.c | $(SKEL) $(TEST_SKEL)
+	$(call say,FUZZ)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(SW_CFLAGS) -fsanitize=fuzzer,address,undefined $(DEPFLAGS) -o $@ $< $(LIBBPF_LIBS)
+
+.PHONY: need-libbpf
+need-libbpf:
+ifneq ($(HAVE_LIBBPF),yes)
+	@echo "libbpf 1.1 or later with its headers is needed ($(PKG_CONFIG) libbpf)" >&2; exit 1
+endif
+
+install: all ## install program, man page and completion (DESTDIR, PREFIX)
+	$(INSTALL) -D -m 755 $(BUILD)/synwarden $(DESTDIR)$(SBINDIR)/synwarden
+	$(if $(wildcard deploy/synwarden.8),$(INSTALL) -D -m 644 deploy/synwarden.8 \
+		$(DESTDIR)$(MANDIR)/man8/synwarden.8)
+	$(if $(wildcard deploy/synwarden.bash-completion),$(INSTALL) -D -m 644 \
+		deploy/synwarden.bash-completion $(DESTDIR)$(COMPDIR)/synwarden)
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(SBINDIR)/synwarden $(DESTDIR)$(MANDIR)/man8/synwarden.8 \
+		$(DESTDIR)$(COMPDIR)/synwarden
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

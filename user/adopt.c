@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Fills the presence filter with the sockets this network namespace holds. Attach runs it
+ * before anything may be answered; `adopt` and a service that begins to enforce run it again.
+ */
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+
+#include <bpf/bpf.h>
+
+#include "kernel.h"
+#include "util.h"
+
+/*
+ * MEMBARRIER_CMD_GLOBAL is synchronize_rcu(), and programs run inside an RCU read section.
+ * Without the call (nohz_full CPUs refuse it) 20 ms are far beyond any one packet.
+ */
+void wait_for_packets(void)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(20000);
+}
+
+static int walk_sockets(int prog)
+{
+	autoclose int link = bpf_link_create(prog, 0, BPF_TRACE_ITER, NULL);
+	autoclose int iter = -1;
+	char none[64];
+	ssize_t len;
+
+	if (link < 0)
+		return log_err(-errno, "socket iterator");
+	iter = bpf_iter_create(link);
+	if (iter < 0)
+		return log_err(-errno, "socket iterator");
+	do
+		len = read(iter, none, sizeof(none));
+	while (len > 0 || (len < 0 && (errno == EINTR || errno == EAGAIN)));
+	return len < 0 ? log_err(-errno, "walk the sockets") : 0;
+}
+
+/*
+ * The half that nobody reads is cleared, then both are marked while the sockets are walked,
+ * then readers change over. So the filter never lacks a tuple: one that appears meanwhile is
+ * marked by the packet that makes it, in both halves.
+ */
+int adopt_run(const struct guard *g)
+{
+	struct sw_settings s;
+	int err, walked;
+
+	if (g->engine != SW_ENGINE_REQSK)
+		return 0;
+	err = mapio_settings(g, &s);
+	if (err)
+		return err;
+	if (s.live_both) { /* a run before was killed half-way */
+		s.live_both = 0;
+		err = mapio_settings_set(g, &s);
+		if (err)
+			return err;
+		wait_for_packets();
+	}
+	err = mapio_live_clear(g, !s.live_gen);
+	if (err)
+		return err;
+	s.live_both = 1;
+	err = mapio_settings_set(g, &s);
+	if (err)
+		return err;
+	wait_for_packets();
+	walked = walk_sockets(g->prog[PROG_ADOPT]);
+	if (!walked) {
+		s.live_gen = !s.live_gen;
+		walked = mapio_settings_set(g, &s);
+		wait_for_packets();
+	}
+	s.live_both = 0;
+	err = mapio_settings_set(g, &s);
+	return walked ? walked : err;
+}

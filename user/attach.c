@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A device and the guard: XDP link, tc link or filter, VLAN stripping, and all of it undone.
+ * Pins of a device are in links/DEV; a '.' in its name is written ':', which no device name
+ * holds, as a BPF file system refuses dots.
+ */
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/if_link.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "kernel.h"
+#include "util.h"
+
+/* Of our filter below clsact: early, and recognisable. */
+#define TC_HANDLE   0x5357
+#define TC_PRIORITY 1
+
+static int link_path(const struct guard *g, const char *dev, const char *leaf, char *path)
+{
+	char name[IF_NAMESIZE];
+
+	snprintf(name, sizeof(name), "%s", dev);
+	for (char *c = name; *c; c++)
+		if (*c == '.')
+			*c = ':';
+	return path_format(path, PATH_MAX, "%s/links/%s%s%s", g->dir, name, *leaf ? "/" : "", leaf);
+}
+
+/* Linux detaches a link later when its last pin goes; asked to, it does so at once. */
+static void link_drop(const struct guard *g, const char *dev, const char *leaf)
+{
+	char path[PATH_MAX];
+	autoclose int fd = -1;
+
+	if (link_path(g, dev, leaf, path))
+		return;
+	fd = bpf_obj_get(path);
+	if (fd >= 0)
+		bpf_link_detach(fd);
+	unlink(path);
+}
+
+static int link_pin(const struct guard *g, const char *dev, const char *leaf, int fd)
+{
+	char path[PATH_MAX];
+	int err = link_path(g, dev, leaf, path);
+
+	if (!err && bpf_obj_pin(fd, path))
+		err = -errno;
+	return err ? log_err(err, "pin link %s of %s", leaf, dev) : 0;
+}
+
+/* The device a link sits on, 0 when that is gone; the tcx and XDP views share the place. */
+static __u32 link_ifindex(const struct guard *g, const char *dev, const char *leaf)
+{
+	struct bpf_link_info info = { 0 };
+	__u32 len = sizeof(info);
+	char path[PATH_MAX];
+	autoclose int fd = -1;
+
+	if (link_path(g, dev, leaf, path))
+		return 0;
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return 0;
+	return info.xdp.ifindex;
+}
+
+static __u32 prog_id_of(int fd)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) ? info.id : 0;
+}
+
+static int xdp_refused(const char *name, enum xdp_mode mode, int err)
+{
+	switch (-err) {
+	case EOPNOTSUPP:
+		log_refuse(err, "%s: its driver has no %s XDP", name, text_xdp_mode_name(mode));
+		break;
+	case EBUSY:
+	case EEXIST:
+		log_refuse(err, "%s: another XDP program holds it", name);
+		break;
+	default:
+		log_err(err, "%s: attach in %s XDP", name, text_xdp_mode_name(mode));
+	}
+	if (mode == XDP_MODE_NATIVE)
+		log_hint("--xdp generic works with any driver, at a lower rate");
+	return err;
+}
+
+static int xdp_attach(struct guard *g, const char *name, __u32 ifindex, enum xdp_mode mode,
+		      struct sw_dev *dev)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+	autoclose int link = -1;
+	int native_err = 0;
+
+	if (mode != XDP_MODE_GENERIC) {
+		link = bpf_link_create(g->prog[PROG_XDP], (int)ifindex, BPF_XDP, &opts);
+		native_err = link < 0 ? -errno : 0;
+		dev->native = link >= 0;
+		if (link < 0 && mode == XDP_MODE_NATIVE)
+			return xdp_refused(name, mode, native_err);
+	}
+	if (link < 0) {
+		opts.flags = XDP_FLAGS_SKB_MODE;
+		link = bpf_link_create(g->prog[PROG_XDP], (int)ifindex, BPF_XDP, &opts);
+		if (link < 0)
+			return xdp_refused(name, XDP_MODE_GENERIC, -errno);
+		if (mode == XDP_MODE_AUTO)
+			log_note("%s: generic XDP, slower; native: %s", name,
+				 strerror(-native_err));
+	}
+	return link_pin(g, name, "xdp", link);
+}
+
+static int clsact_attach(struct guard *g, const char *name, __u32 ifindex, struct sw_dev *dev)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
+		    .prog_fd = g->prog[PROG_TC_IN]);
+	int err = bpf_tc_hook_create(&hook);
+
+	if (err && err != -EEXIST)
+		return log_err(err, "%s: make the clsact qdisc", name);
+	dev->made_clsact = !err;
+	err = bpf_tc_attach(&hook, &opts);
+	if (err == -EEXIST)
+		return log_refuse(err, "%s: a tc filter with priority %d and handle 0x%x exists",
+				  name, TC_PRIORITY, TC_HANDLE);
+	return err ? log_err(err, "%s: attach to tc ingress", name) : 0;
+}
+
+static int tc_attach(struct guard *g, const char *name, __u32 ifindex, struct sw_dev *dev)
+{
+	autoclose int link = -1;
+
+	if (g->prog[PROG_TC_IN] < 0)
+		return 0;
+	link = bpf_link_create(g->prog[PROG_TC_IN], (int)ifindex, TCX_INGRESS, NULL);
+	if (link < 0) {
+		log_debug("%s: no tcx: %s", name, strerror(errno));
+		return clsact_attach(g, name, ifindex, dev);
+	}
+	dev->tcx = 1;
+	return link_pin(g, name, "tc_in", link);
+}
+
+static void clsact_detach(const struct guard *g, const struct dev_state *d)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)d->ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	if (!bpf_tc_query(&hook, &opts) && opts.prog_id == prog_id_of(g->prog[PROG_TC_IN])) {
+		/* these tell what was found, a request may not carry them */
+		opts.prog_fd = 0;
+		opts.prog_id = 0;
+		opts.flags = 0;
+		bpf_tc_detach(&hook, &opts);
+	}
+	if (!d->dev.made_clsact || netdev_has_tc_filters((int)d->ifindex))
+		return;
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	bpf_tc_hook_destroy(&hook);
+}
+
+int dev_detach(struct guard *g, const struct dev_state *d)
+{
+	char path[PATH_MAX];
+	char now[IF_NAMESIZE];
+	int err;
+
+	link_drop(g, d->dev.name, "xdp");
+	link_drop(g, d->dev.name, "tc_in");
+	if (d->alive && g->engine == SW_ENGINE_REQSK && !d->dev.tcx)
+		clsact_detach(g, d);
+	/* it may have been renamed since */
+	if (d->alive && d->dev.rxvlan_was_on && if_indextoname(d->ifindex, now) &&
+	    netdev_rxvlan_set(now, true))
+		log_note("%s: VLAN tag stripping stays off: ethtool -K %s rxvlan on", now, now);
+	err = link_path(g, d->dev.name, "", path);
+	if (!err && rmdir(path) && errno != ENOENT)
+		err = log_err(-errno, "remove %s", path);
+	if (mapio_dev_del(g, d->ifindex))
+		err = -EIO;
+	return err;
+}
+
+/*
+ * Hardware that takes the VLAN tag off hides it from XDP, which runs on the bare frame. The
+ * entry says so before it is done: a run that is killed in between is put right later.
+ */
+static int rxvlan_off(const struct guard *g, struct dev_state *d)
+{
+	const char *name = d->dev.name;
+	int err;
+
+	if (netdev_flag(name, ETHTOOL_GFLAGS, ETH_FLAG_RXVLAN) != 1)
+		return 0;
+	d->dev.rxvlan_was_on = 1;
+	err = mapio_dev_set(g, d->ifindex, &d->dev);
+	if (err || !netdev_rxvlan_set(name, false))
+		return err;
+	d->dev.rxvlan_was_on = 0;
+	log_note("%s: its driver always strips VLAN tags, tagged traffic is judged as untagged",
+		 name);
+	return 0;
+}
+
+static int check_device(const char *name, __u32 ifindex, struct sw_dev *dev)
+{
+	int type = netdev_type(name);
+	struct xdp_owner owner;
+	int err;
+
+	if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK)
+		return log_refuse(-EOPNOTSUPP, "%s: not an Ethernet device (type %d)", name, type);
+	err = netdev_mac(name, dev->mac);
+	if (err)
+		return log_err(err, "%s: read its MAC address", name);
+	err = netdev_xdp_owner((int)ifindex, &owner);
+	if (err)
+		return log_err(err, "%s: ask for its XDP program", name);
+	if (owner.id) {
+		log_refuse(-EBUSY, "%s: XDP program '%s' (id %u) is attached, it stays", name,
+			   owner.name, owner.id);
+		log_hint("bpftool prog show id %u tells whose it is; detach it there first",
+			 owner.id);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int dev_hook_up(struct guard *g, struct dev_state *d, enum xdp_mode mode)
+{
+	const char *name = d->dev.name;
+	char path[PATH_MAX];
+	struct xdp_owner owner;
+	int err = link_path(g, name, "", path);
+
+	/* known before the first packet: its MAC decides what is answered */
+	if (!err)
+		err = mapio_dev_set(g, d->ifindex, &d->dev);
+	if (!err && mkdir(path, 0700))
+		err = log_err(-errno, "make %s", path);
+	/* tc first: nothing is marked until XDP runs */
+	if (!err)
+		err = tc_attach(g, name, d->ifindex, &d->dev);
+	if (!err)
+		err = xdp_attach(g, name, d->ifindex, mode, &d->dev);
+	if (!err)
+		err = rxvlan_off(g, d);
+	if (!err)
+		err = mapio_dev_set(g, d->ifindex, &d->dev);
+	if (err)
+		return err;
+	if (netdev_xdp_owner((int)d->ifindex, &owner) ||
+	    owner.id != prog_id_of(g->prog[PROG_XDP]) ||
+	    link_ifindex(g, name, "xdp") != d->ifindex ||
+	    (d->dev.tcx && link_ifindex(g, name, "tc_in") != d->ifindex))
+		return log_refuse(-EIO, "%s: the links did not stay", name);
+	return 0;
+}
+
+int dev_attach(struct guard *g, const char *name, enum xdp_mode mode)
+{
+	struct dev_state d = { .ifindex = if_nametoindex(name), .alive = true };
+	int err;
+
+	if (!d.ifindex)
+		return log_refuse(-ENODEV, "no device '%s' in this network namespace", name);
+	snprintf(d.dev.name, sizeof(d.dev.name), "%s", name);
+	err = check_device(name, d.ifindex, &d.dev);
+	if (err)
+		return err;
+	err = dev_hook_up(g, &d, mode);
+	if (err)
+		dev_detach(g, &d);
+	return err;
+}
+
+int dev_list(const struct guard *g, struct dev_state *list, __u32 *count)
+{
+	__u32 ours = prog_id_of(g->prog[PROG_XDP]);
+	int err = mapio_devs(g, list, count);
+
+	for (__u32 i = 0; !err && i < *count; i++) {
+		struct dev_state *d = &list[i];
+		struct xdp_owner owner;
+
+		d->alive = link_ifindex(g, d->dev.name, "xdp") == d->ifindex;
+		d->elsewhere = d->alive &&
+			       (netdev_xdp_owner((int)d->ifindex, &owner) || owner.id != ours);
+	}
+	return err;
+}
+
+int dev_sweep(struct guard *g)
+{
+	struct dev_state list[SW_MAX_DEVS];
+	__u32 count;
+	int err = dev_list(g, list, &count);
+
+	for (__u32 i = 0; !err && i < count; i++) {
+		if (list[i].elsewhere)
+			return log_refuse(-EXDEV,
+					  "the guard at %s is attached to %s in another network "
+					  "namespace: run this there, or choose another --pin",
+					  g->dir, list[i].dev.name);
+		if (list[i].alive)
+			continue;
+		log_note("%s is gone, forgotten", list[i].dev.name);
+		err = dev_detach(g, &list[i]);
+	}
+	return err;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The commands and the options they share. Each returns an exit code: 0 done, 1 failed, 2 usage. */
+#ifndef SW_CMD_H
+#define SW_CMD_H
+
+#include <stdbool.h>
+
+#include "kernel.h"
+
+/* Which options were given; a command accepts a set of them. */
+enum opt {
+	OPT_XDP = 1 << 0,
+	OPT_ENGINE = 1 << 1,
+	OPT_ALL = 1 << 2,
+	OPT_MODE = 1 << 3,
+	OPT_HOST_SYNS = 1 << 4,
+	OPT_FOLLOW = 1 << 5,
+};
+
+struct opts {
+	unsigned int given; /* enum opt */
+	const char *pin;
+	bool json;
+	enum xdp_mode xdp;
+	enum sw_engine engine;
+	enum sw_mode mode;
+	__u32 host_syns;
+};
+
+struct invocation {
+	struct opts o;
+	bool help;
+	bool version;
+	int rest; /* index of the command in argv */
+};
+
+/* Options may stand before and behind the command. 0, or the exit code. */
+int options_parse(struct invocation *in, int argc, char **argv);
+
+/* argv[0] is the first word behind the command. */
+int cmd_attach(const struct opts *o, int argc, char **argv);
+int cmd_detach(const struct opts *o, int argc, char **argv);
+int cmd_adopt(const struct opts *o, int argc, char **argv);
+int cmd_service(const struct opts *o, int argc, char **argv);
+int cmd_status(const struct opts *o, int argc, char **argv);
+int cmd_stats(const struct opts *o, int argc, char **argv);
+int cmd_events(const struct opts *o, int argc, char **argv);
+int cmd_key(const struct opts *o, int argc, char **argv);
+int cmd_doctor(const struct opts *o, int argc, char **argv);
+
+/* Of cookies: the epoch now, the seconds since the key in use was made. */
+__u32 key_epoch(void);
+__u64 key_age(const struct guard *g, const struct sw_keysched *sched);
+
+/* The word nearest to `word` among `count` names `stride` bytes apart, NULL if none is near. */
+const char *nearest_name(const char *word, const void *names, size_t count, size_t stride);
+/* 0, or the exit code of a complaint. */
+int no_arguments(const char *command, int argc, char **argv);
+
+#endif /* SW_CMD_H */

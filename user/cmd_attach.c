@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * attach, detach, adopt. Attach goes lock, probe, load, fill, pin, sysctl, self-test, adopt,
+ * links, arm; whatever fails on the way, all that this run did is undone.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "util.h"
+
+static int guard_begin(struct guard *g, const struct opts *o)
+{
+	int err = guard_create(g, o->pin, o->engine);
+
+	/* pinned before anything outside is changed, so that a kill can be cleared up */
+	if (!err)
+		err = guard_pin(g);
+	if (!err)
+		err = cookies_raise(g);
+	if (!err)
+		err = selftest_run(g);
+	return err;
+}
+
+static int guard_reuse(struct guard *g, const struct opts *o)
+{
+	int err = guard_open(g, o->pin);
+
+	if (!err)
+		err = dev_sweep(g);
+	if (err)
+		return err;
+	if (o->engine != SW_ENGINE_AUTO && o->engine != g->engine) {
+		log_refuse(-EBUSY, "the guard at %s runs engine %s", g->dir,
+			   text_engine_name(g->engine));
+		log_hint("'synwarden detach --all' first, all devices share one engine");
+		return -EBUSY;
+	}
+	return cookies_raise(g);
+}
+
+static const struct dev_state *find_device(const struct dev_state *list, __u32 count,
+					   const char *name)
+{
+	__u32 ifindex = if_nametoindex(name);
+
+	for (__u32 i = 0; i < count; i++)
+		if (ifindex ? list[i].ifindex == ifindex : !strcmp(list[i].dev.name, name))
+			return &list[i];
+	return NULL;
+}
+
+struct attached {
+	__u32 ifindex[SW_MAX_DEVS];
+	__u32 count;
+};
+
+static int attach_one(struct guard *g, const char *name, enum xdp_mode mode, struct attached *done)
+{
+	struct dev_state list[SW_MAX_DEVS];
+	const struct dev_state *have;
+	__u32 count;
+	int err = dev_list(g, list, &count);
+
+	if (err)
+		return err;
+	have = find_device(list, count, name);
+	if (have) {
+		struct sw_dev dev = have->dev;
+
+		log_note("%s: already attached", name);
+		/* it may have got another address since */
+		return netdev_mac(name, dev.mac) ? 0 : mapio_dev_set(g, have->ifindex, &dev);
+	}
+	if (count == SW_MAX_DEVS)
+		return log_refuse(-ENOSPC, "%s: the guard has %u devices, the most it can", name,
+				  count);
+	err = dev_attach(g, name, mode);
+	if (!err)
+		done->ifindex[done->count++] = if_nametoindex(name);
+	return err;
+}
+
+static void attach_undo(struct guard *g, const struct attached *done)
+{
+	struct dev_state list[SW_MAX_DEVS];
+	__u32 count;
+
+	if (dev_list(g, list, &count))
+		return;
+	for (__u32 i = 0; i < count; i++)
+		for (__u32 k = 0; k < done->count; k++)
+			if (list[i].ifindex == done->ifindex[k])
+				dev_detach(g, &list[i]);
+}
+
+static int arm(const struct guard *g)
+{
+	struct sw_settings s;
+	int err = mapio_settings(g, &s);
+
+	s.armed = SW_ARMED;
+	return err ? err : mapio_settings_set(g, &s);
+}
+
+static int attach_all(struct guard *g, const struct opts *o, int argc, char **argv)
+{
+	struct attached done = { .count = 0 };
+	struct services set;
+	int err = adopt_run(g);
+
+	for (int i = 0; i < argc && !err; i++)
+		err = attach_one(g, argv[i], o->xdp, &done);
+	/* a guard that enforces already: what began between the first walk and the link */
+	if (!err && done.count)
+		err = mapio_services(g, &set);
+	if (!err && done.count && services_any_enforced(&set))
+		err = adopt_run(g);
+	if (!err)
+		err = arm(g);
+	if (err)
+		attach_undo(g, &done);
+	return err;
+}
+
+static int check_names(int argc, char **argv)
+{
+	if (!argc)
+		return log_usage("attach needs a device: see synwarden attach --help");
+	for (int i = 0; i < argc; i++) {
+		if (!if_nametoindex(argv[i])) {
+			log_refuse(-ENODEV, "no device '%.64s' in this network namespace", argv[i]);
+			return EXIT_FAILURE;
+		}
+	}
+	return 0;
+}
+
+int cmd_attach(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	autolock int lock = -1;
+	enum guard_found found;
+	int err = check_names(argc, argv);
+
+	if (err)
+		return err;
+	err = probe_require_capabilities("attach");
+	if (!err)
+		err = probe_require_bpffs(o->pin);
+	if (!err)
+		err = lock_take(o->pin, &lock);
+	if (!err)
+		err = clear_remains(o->pin, &found);
+	if (err)
+		return EXIT_FAILURE;
+	err = found == GUARD_NONE ? guard_begin(&g, o) : guard_reuse(&g, o);
+	if (!err)
+		err = attach_all(&g, o, argc, argv);
+	if (err && found == GUARD_NONE)
+		guard_remove(&g);
+	else if (err)
+		cookies_restore_if_idle(&g);
+	if (!err)
+		cmd_status(o, 0, NULL);
+	return exit_code(err);
+}
+
+static int end_guard(struct guard *g, const void *arg)
+{
+	(void)arg;
+	return guard_remove(g);
+}
+
+static int end_device(struct guard *g, const void *device)
+{
+	return dev_detach(g, device);
+}
+
+static int detach_all(struct guard *g, const char *pin)
+{
+	enum guard_found found;
+	int err = clear_remains(pin, &found);
+
+	if (err)
+		return err;
+	if (found == GUARD_NONE) {
+		log_note("nothing to detach: no guard at %s", pin);
+		return 0;
+	}
+	err = guard_open(g, pin);
+	if (!err)
+		err = dev_sweep(g);
+	if (err)
+		return err;
+	return drain(g, end_guard, NULL);
+}
+
+static int detach_one(struct guard *g, const char *name)
+{
+	struct dev_state list[SW_MAX_DEVS];
+	const struct dev_state *have;
+	__u32 count;
+	int err = dev_list(g, list, &count);
+
+	if (err)
+		return err;
+	have = find_device(list, count, name);
+	if (have)
+		return count == 1 ? drain(g, end_device, have) : end_device(g, have);
+	if (!if_nametoindex(name))
+		return log_refuse(-ENODEV, "no device '%.64s' here, and the guard at %s has none",
+				  name, g->dir);
+	log_note("%s: not attached", name);
+	return 0;
+}
+
+static int detach_some(struct guard *g, const char *pin, int argc, char **argv)
+{
+	int err = guard_open(g, pin);
+
+	if (!err)
+		err = dev_sweep(g);
+	for (int i = 0; i < argc && !err; i++)
+		err = detach_one(g, argv[i]);
+	if (!err)
+		cookies_restore_if_idle(g);
+	return err;
+}
+
+int cmd_detach(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	autolock int lock = -1;
+	bool all = o->given & OPT_ALL;
+	int err;
+
+	if (all == (argc > 0))
+		return log_usage("detach needs devices or --all: see synwarden detach --help");
+	err = probe_require_capabilities("detach");
+	if (!err)
+		err = probe_require_bpffs(o->pin);
+	if (!err)
+		err = lock_take(o->pin, &lock);
+	if (!err)
+		err = all ? detach_all(&g, o->pin) : detach_some(&g, o->pin, argc, argv);
+	return exit_code(err);
+}
+
+int cmd_adopt(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	autolock int lock = -1;
+	int err = no_arguments("adopt", argc, argv);
+
+	if (err)
+		return err;
+	err = probe_require_capabilities("adopt");
+	if (!err)
+		err = probe_require_bpffs(o->pin);
+	if (!err)
+		err = lock_take(o->pin, &lock);
+	if (!err)
+		err = guard_open(&g, o->pin);
+	if (!err)
+		err = dev_sweep(&g);
+	if (!err)
+		err = adopt_run(&g);
+	if (!err && g.engine != SW_ENGINE_REQSK)
+		log_note("engine listener asks the host for every SYN, there is nothing to adopt");
+	return exit_code(err);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * events: reads the ring buffer. Each event goes to one reader: two that run at once share
+ * the ring between them.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <bpf/libbpf.h>
+
+#include "cmd.h"
+#include "json.h"
+#include "util.h"
+
+struct reader {
+	const struct guard *g;
+	struct services services;
+	__u64 services_read_ns;
+	bool json;
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	stop = 1;
+}
+
+static __u64 clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (__u64)ts.tv_sec * 1000000000 + (__u64)ts.tv_nsec;
+}
+
+/* Services may change under a reader that follows; once a second is often enough. */
+static const char *service_name(struct reader *r, __u32 id, char buf[TEXT_SERVICE])
+{
+	__u64 now = clock_ns(CLOCK_MONOTONIC);
+
+	if (!id || id >= SW_MAX_SERVICES)
+		return NULL;
+	if (now - r->services_read_ns > 1000000000) {
+		r->services_read_ns = now;
+		if (mapio_services(r->g, &r->services))
+			return NULL;
+	}
+	if (!r->services.slot[id].port_first)
+		return "deleted";
+	return text_service_name(&r->services.slot[id], buf);
+}
+
+static __u64 wall_ns(__u64 monotonic_ns)
+{
+	return clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC) + monotonic_ns;
+}
+
+static void event_json(struct reader *r, const struct sw_event *e, const char *device)
+{
+	char src[TEXT_ADDR + 8], dst[TEXT_ADDR + 8], name[TEXT_SERVICE], flags[TEXT_FLAGS];
+	const char *service = service_name(r, e->service, name);
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_time(&j, "time", wall_ns(e->time_ns));
+	json_str(&j, "reason", text_reason(e->reason));
+	if (service)
+		json_str(&j, "service", service);
+	else
+		json_null(&j, "service");
+	json_str(&j, "src", text_endpoint(e->saddr, e->sport, src));
+	json_str(&j, "dst", text_endpoint(e->daddr, e->dport, dst));
+	json_str(&j, "flags", text_tcp_flags(e->tcp_flags, flags));
+	json_str(&j, "device", device);
+	json_u64(&j, "seq", e->seq);
+	json_u64(&j, "ack", e->ack);
+	json_bool(&j, "would", e->would);
+	json_u64(&j, "packets", e->packets);
+	json_end(&j);
+}
+
+static void event_print(const struct sw_event *e, const char *device)
+{
+	char src[TEXT_ADDR + 8], dst[TEXT_ADDR + 8], flags[TEXT_FLAGS], clock[16];
+	__u64 ns = wall_ns(e->time_ns);
+	time_t s = (time_t)(ns / 1000000000);
+	struct tm tm;
+
+	localtime_r(&s, &tm);
+	strftime(clock, sizeof(clock), "%T", &tm);
+	printf("%s.%03u %-6s %-19s %s > %s %s seq %u ack %u", clock,
+	       (unsigned int)(ns / 1000000 % 1000), device, text_reason(e->reason),
+	       text_endpoint(e->saddr, e->sport, src), text_endpoint(e->daddr, e->dport, dst),
+	       text_tcp_flags(e->tcp_flags, flags), e->seq, e->ack);
+	if (e->packets > 1)
+		printf(" (%llu packets)", (unsigned long long)e->packets);
+	printf("%s\n", e->would ? " would" : "");
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct reader *r = ctx;
+	const struct sw_event *e = data;
+	char device[IF_NAMESIZE];
+
+	if (size < sizeof(*e))
+		return 0;
+	if (!if_indextoname(e->ifindex, device))
+		snprintf(device, sizeof(device), "%u", e->ifindex);
+	if (r->json)
+		event_json(r, e, device);
+	else
+		event_print(e, device);
+	/* a closed pipe ends the reading */
+	return ferror(stdout) ? -EPIPE : 0;
+}
+
+static int follow(struct ring_buffer *ring)
+{
+	struct sigaction end = { .sa_handler = on_signal };
+	int got;
+
+	sigaction(SIGINT, &end, NULL);
+	sigaction(SIGTERM, &end, NULL);
+	do {
+		got = ring_buffer__poll(ring, 200);
+		if (got > 0)
+			fflush(stdout);
+	} while (!stop && (got >= 0 || got == -EINTR));
+	return stop || got == -EPIPE ? 0 : log_err(got, "wait for events");
+}
+
+int cmd_events(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	struct reader r = { .g = &g, .json = o->json };
+	struct ring_buffer *ring;
+	int err = no_arguments("events", argc, argv);
+
+	if (err)
+		return err;
+	if (guard_open(&g, o->pin))
+		return EXIT_FAILURE;
+	ring = ring_buffer__new(g.map[MAP_EVENTS], on_event, &r, NULL);
+	if (!ring) {
+		log_err(-errno, "open the event ring");
+		return EXIT_FAILURE;
+	}
+	err = ring_buffer__consume(ring);
+	fflush(stdout);
+	if (err < 0 && err != -EPIPE)
+		log_err(err, "read events");
+	else if (o->given & OPT_FOLLOW && err >= 0)
+		err = follow(ring);
+	ring_buffer__free(ring);
+	return exit_code(err);
+}

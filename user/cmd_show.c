@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* status, stats: what the guard is and what it counted. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cmd.h"
+#include "json.h"
+#include "util.h"
+
+struct totals {
+	struct sw_rx rx[SW_HOOK_MAX];
+	__u64 dropped;
+	__u64 answered;
+	__u64 would_drop;
+	__u64 would_answer;
+	__u64 events_lost;
+};
+
+struct status {
+	struct sw_settings settings;
+	struct dev_state dev[SW_MAX_DEVS];
+	__u32 devs;
+	struct services services;
+	__u32 service_count;
+	struct totals total;
+	__u32 live_set;
+	struct sw_keysched sched;
+	__u64 key_age_s;
+	__u32 epoch;
+	long syncookies;
+};
+
+static int totals_read(const struct guard *g, struct totals *t)
+{
+	struct sw_count row[SW_REASON_MAX];
+	int err = 0;
+
+	memset(t, 0, sizeof(*t));
+	for (__u32 hook = 0; hook < SW_HOOK_MAX && !err; hook++) {
+		err = mapio_rx(g, hook, &t->rx[hook]);
+		t->events_lost += t->rx[hook].events_lost;
+	}
+	for (__u32 id = 0; id < SW_MAX_SERVICES && !err; id++) {
+		err = mapio_stats(g, id, row);
+		for (__u32 r = 1; r < SW_REASON_MAX && !err; r++) {
+			bool drop = !strcmp(text_verdict(r), "drop");
+			bool tx = !strcmp(text_verdict(r), "tx");
+
+			t->dropped += drop ? row[r].packets - row[r].would_packets : 0;
+			t->would_drop += drop ? row[r].would_packets : 0;
+			t->answered += tx ? row[r].packets - row[r].would_packets : 0;
+			t->would_answer += tx ? row[r].would_packets : 0;
+		}
+	}
+	return err;
+}
+
+static int status_read(const struct guard *g, struct status *st)
+{
+	int err = mapio_settings(g, &st->settings);
+
+	if (!err)
+		err = dev_list(g, st->dev, &st->devs);
+	if (!err)
+		err = mapio_services(g, &st->services);
+	if (!err)
+		err = totals_read(g, &st->total);
+	if (!err)
+		err = mapio_live_count(g, st->settings.live_gen, &st->live_set);
+	if (!err)
+		err = mapio_keysched(g, &st->sched);
+	st->epoch = key_epoch();
+	if (!err)
+		st->key_age_s = key_age(g, &st->sched);
+	st->service_count = 0;
+	for (__u32 id = 1; id < SW_MAX_SERVICES; id++)
+		st->service_count += st->services.slot[id].port_first != 0;
+	if (file_read_long(SYSCTL_SYNCOOKIES, &st->syncookies))
+		st->syncookies = -1;
+	return err;
+}
+
+static const char *dev_mode(const struct dev_state *d)
+{
+	return d->dev.native ? "native" : "generic";
+}
+
+static const char *dev_hook(const struct guard *g, const struct dev_state *d)
+{
+	if (g->engine != SW_ENGINE_REQSK)
+		return "none";
+	return d->dev.tcx ? "tcx" : "clsact";
+}
+
+static const char *dev_trouble(const struct dev_state *d)
+{
+	if (!d->alive)
+		return "gone";
+	return d->elsewhere ? "in another network namespace" : NULL;
+}
+
+static void mac_text(const __u8 mac[6], char buf[18])
+{
+	snprintf(buf, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+		 mac[5]);
+}
+
+static void status_json(const struct guard *g, const struct status *st)
+{
+	struct json j;
+	char mac[18];
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_str(&j, "version", SW_VERSION);
+	json_u64(&j, "abi", st->settings.abi_version);
+	json_bool(&j, "armed", st->settings.armed == SW_ARMED);
+	json_str(&j, "engine", text_engine_name(g->engine));
+	json_str(&j, "pin", g->dir);
+	json_array(&j, "devices");
+	for (__u32 i = 0; i < st->devs; i++) {
+		const struct dev_state *d = &st->dev[i];
+
+		json_object(&j, NULL);
+		json_str(&j, "device", d->dev.name);
+		json_u64(&j, "ifindex", d->ifindex);
+		json_str(&j, "mode", dev_mode(d));
+		json_str(&j, "hook", dev_hook(g, d));
+		mac_text(d->dev.mac, mac);
+		json_str(&j, "mac", mac);
+		json_bool(&j, "alive", d->alive && !d->elsewhere);
+		json_close(&j);
+	}
+	json_close(&j);
+	json_u64(&j, "services", st->service_count);
+	json_array(&j, "received");
+	for (__u32 hook = 0; hook < SW_HOOK_MAX; hook++) {
+		json_object(&j, NULL);
+		json_str(&j, "hook", text_hook_name(hook));
+		json_u64(&j, "packets", st->total.rx[hook].packets);
+		json_u64(&j, "bytes", st->total.rx[hook].bytes);
+		json_close(&j);
+	}
+	json_close(&j);
+	json_u64(&j, "dropped", st->total.dropped);
+	json_u64(&j, "answered", st->total.answered);
+	json_u64(&j, "would_drop", st->total.would_drop);
+	json_u64(&j, "would_answer", st->total.would_answer);
+	json_u64(&j, "events_lost", st->total.events_lost);
+	json_object(&j, "live_filter");
+	json_u64(&j, "bits", SW_LIVE_BITS);
+	json_u64(&j, "set", st->live_set);
+	json_close(&j);
+	json_object(&j, "key");
+	json_u64(&j, "epoch", st->epoch);
+	json_u64(&j, "since_epoch", st->sched.since_epoch);
+	json_u64(&j, "age_s", st->key_age_s);
+	json_close(&j);
+	if (st->syncookies < 0)
+		json_null(&j, "syncookies");
+	else
+		json_u64(&j, "syncookies", (__u64)st->syncookies);
+	json_end(&j);
+}
+
+static void status_devices(const struct guard *g, const struct status *st)
+{
+	char mac[18];
+
+	for (__u32 i = 0; i < st->devs; i++) {
+		const struct dev_state *d = &st->dev[i];
+
+		mac_text(d->dev.mac, mac);
+		printf("\ndevice %s\n", d->dev.name);
+		if (dev_trouble(d))
+			printf("  %-13s%s\n", "trouble:", dev_trouble(d));
+		printf("  %-13s%s\n", "xdp:", dev_mode(d));
+		printf("  %-13s%s\n", "tc ingress:", dev_hook(g, d));
+		printf("  %-13s%s\n", "mac:", mac);
+	}
+	if (!st->devs)
+		printf("\nno device attached\n");
+}
+
+static const char *armed_text(enum sw_armed armed)
+{
+	switch (armed) {
+	case SW_ARMED:
+		return "yes";
+	case SW_DRAINING:
+		return "draining, SYNs pass";
+	default:
+		return "no, everything passes";
+	}
+}
+
+static void status_print(const struct guard *g, const struct status *st)
+{
+	const struct totals *t = &st->total;
+	char n[TEXT_COUNT];
+
+	printf("guard %s\n", g->dir);
+	printf("  %-13s%s\n", "armed:", armed_text(st->settings.armed));
+	printf("  %-13s%s\n", "engine:", text_engine_name(g->engine));
+	printf("  %-13s%u\n", "services:", st->service_count);
+	printf("  %-13s%s\n", "received:", text_count(t->rx[SW_HOOK_XDP].packets, n));
+	printf("  %-13s%s\n", "answered:", text_count(t->answered, n));
+	printf("  %-13s%s\n", "dropped:", text_count(t->dropped, n));
+	if (t->would_answer || t->would_drop) {
+		printf("  %-13s%s answered", "would have:", text_count(t->would_answer, n));
+		printf(", %s dropped (mode monitor)\n", text_count(t->would_drop, n));
+	}
+	if (t->events_lost)
+		printf("  %-13s%s\n", "events lost:", text_count(t->events_lost, n));
+	printf("  %-13s%s of ", "live filter:", text_count(st->live_set, n));
+	printf("%s bits\n", text_count(SW_LIVE_BITS, n));
+	printf("  %-13s%llu s old\n", "cookie key:", (unsigned long long)st->key_age_s);
+	printf("  %-13snet.ipv4.tcp_syncookies = %ld\n", "host:", st->syncookies);
+	printf("  %-13s%s, abi %u\n", "version:", SW_VERSION, st->settings.abi_version);
+	status_devices(g, st);
+}
+
+int cmd_status(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	autofree struct status *st = calloc(1, sizeof(*st));
+	int err = no_arguments("status", argc, argv);
+
+	if (err)
+		return err;
+	if (!st || guard_open(&g, o->pin) || status_read(&g, st))
+		return EXIT_FAILURE;
+	if (o->json)
+		status_json(&g, st);
+	else
+		status_print(&g, st);
+	return 0;
+}
+
+static void stats_json_row(struct json *j, const char *name, enum sw_reason r,
+			   const struct sw_count *c)
+{
+	json_object(j, NULL);
+	if (name)
+		json_str(j, "service", name);
+	else
+		json_null(j, "service");
+	json_str(j, "reason", text_reason(r));
+	json_str(j, "verdict", text_verdict(r));
+	json_u64(j, "packets", c->packets);
+	json_u64(j, "bytes", c->bytes);
+	json_u64(j, "would_packets", c->would_packets);
+	json_close(j);
+}
+
+static void stats_print_row(const char *name, enum sw_reason r, const struct sw_count *c)
+{
+	char packets[TEXT_COUNT], bytes[TEXT_COUNT], would[TEXT_COUNT];
+
+	printf("%-26s %-19s %-4s %15s %19s %15s\n", name ? name : "-", text_reason(r),
+	       text_verdict(r), text_count(c->packets, packets), text_count(c->bytes, bytes),
+	       text_count(c->would_packets, would));
+}
+
+static void stats_rows(const char *name, const struct sw_count *row, struct json *j)
+{
+	for (__u32 r = 1; r < SW_REASON_MAX; r++) {
+		if (!row[r].packets)
+			continue;
+		if (j)
+			stats_json_row(j, name, r, &row[r]);
+		else
+			stats_print_row(name, r, &row[r]);
+	}
+}
+
+/* The counts of deleted services stay, as one, so that nothing received goes missing. */
+static int stats_walk(const struct guard *g, const struct services *set, struct json *j)
+{
+	struct sw_count row[SW_REASON_MAX], deleted[SW_REASON_MAX] = { 0 };
+	char buf[TEXT_SERVICE];
+
+	for (__u32 id = 0; id < SW_MAX_SERVICES; id++) {
+		int err = mapio_stats(g, id, row);
+
+		if (err)
+			return err;
+		if (!id)
+			stats_rows(NULL, row, j);
+		else if (set->slot[id].port_first)
+			stats_rows(text_service_name(&set->slot[id], buf), row, j);
+		for (__u32 r = 1; id && !set->slot[id].port_first && r < SW_REASON_MAX; r++) {
+			deleted[r].packets += row[r].packets;
+			deleted[r].bytes += row[r].bytes;
+			deleted[r].would_packets += row[r].would_packets;
+		}
+	}
+	stats_rows("deleted", deleted, j);
+	return 0;
+}
+
+int cmd_stats(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	struct services set;
+	struct json j;
+	int err = no_arguments("stats", argc, argv);
+
+	if (err)
+		return err;
+	if (guard_open(&g, o->pin) || mapio_services(&g, &set))
+		return EXIT_FAILURE;
+	if (o->json) {
+		json_begin(&j, stdout);
+		json_array(&j, NULL);
+	} else {
+		printf("%-26s %-19s %-4s %15s %19s %15s\n", "SERVICE", "REASON", "", "PACKETS",
+		       "BYTES", "WOULD");
+	}
+	err = stats_walk(&g, &set, o->json ? &j : NULL);
+	if (o->json)
+		json_end(&j);
+	return exit_code(err);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Everything that touches the kernel: programs and pins (loader.c), what the machine can do
+ * (probe.c), links (attach.c), map elements (mapio.c), devices and sysctls (netdev.c), the
+ * presence filter (adopt.c) and the self-test (selftest.c).
+ *
+ * Functions return 0 or negative errno and have logged the cause, unless their comment says
+ * that they are silent.
+ */
+#ifndef SW_USER_KERNEL_H
+#define SW_USER_KERNEL_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <bpf/bpf.h>
+#include <net/if.h>
+
+#include "services.h"
+#include "synwarden.h"
+#include "text.h"
+
+#define SW_PIN_DEFAULT "/sys/fs/bpf/synwarden"
+
+/* Maps that user space reads or writes; the programs have a few more. */
+enum map_id {
+	MAP_SERVICES,
+	MAP_PORTS,
+	MAP_PREFIXES,
+	MAP_SETTINGS,
+	MAP_KEYS,
+	MAP_KEYSCHED,
+	MAP_DEVS,
+	MAP_STATS,
+	MAP_RX,
+	MAP_LIVE,
+	MAP_EVENTS,
+	MAP_ID_MAX,
+};
+
+enum prog_id {
+	PROG_XDP,
+	PROG_TC_IN, /* engine reqsk only, else -1 */
+	PROG_ADOPT, /* engine reqsk only, else -1 */
+	PROG_ID_MAX,
+};
+
+struct synwarden_bpf;
+
+/* One guard: descriptors of its maps and programs, fresh or from pins. */
+struct guard {
+	char dir[PATH_MAX / 2];
+	int map[MAP_ID_MAX];
+	int prog[PROG_ID_MAX];
+	enum sw_engine engine;
+	struct synwarden_bpf *skel; /* until it is pinned */
+};
+
+#define GUARD_INIT                                                                               \
+	{                                                                                        \
+		.map = { [0 ... MAP_ID_MAX - 1] = -1 }, .prog = { [0 ... PROG_ID_MAX - 1] = -1 } \
+	}
+#define autoguard __attribute__((cleanup(guard_close)))
+
+/* loader.c */
+/* Loads a new guard with the engine asked for; AUTO falls back to the listener aloud. */
+int guard_create(struct guard *g, const char *dir, enum sw_engine want);
+int guard_pin(struct guard *g);
+enum guard_found {
+	GUARD_NONE,
+	GUARD_PINNED,  /* guard_open() will tell how well */
+	GUARD_UNARMED, /* an attach was killed: complete, may have devices */
+	GUARD_DEBRIS,  /* an attach was killed: a part of the pins, nothing else */
+	GUARD_FOREIGN, /* a directory of someone else */
+};
+
+/* Silent. */
+enum guard_found guard_find(const char *dir);
+/* Opens pins after checking version, types and sizes. */
+int guard_open(struct guard *g, const char *dir);
+void guard_close(struct guard *g);
+/* What `auto` would choose here; `why` says why not reqsk. Loads, attaches nothing. */
+enum sw_engine guard_probe_engine(char *why, size_t size);
+
+/* probe.c */
+bool probe_has_btf(void);
+bool probe_kernel_function(const char *name);
+/* Names the first capability that is missing, NULL if none is. Silent. */
+const char *probe_missing_capability(void);
+int probe_require_capabilities(const char *what);
+/* Is the directory that holds the pins on a BPF file system? */
+int probe_require_bpffs(const char *pin);
+bool probe_is_bpffs(const char *pin);
+
+/* BPF_TCX_INGRESS, Linux 6.6; libbpf 1.1 passes it on without knowing it. */
+#define TCX_INGRESS ((enum bpf_attach_type)46)
+
+/* attach.c: a device, guarded */
+struct dev_state {
+	__u32 ifindex;
+	struct sw_dev dev;
+	bool alive;     /* its XDP link still holds the device */
+	bool elsewhere; /* in another network namespace than this process */
+};
+
+int dev_attach(struct guard *g, const char *name, enum xdp_mode mode);
+/* Removes links, filter and entry; puts back what attach changed on the device. */
+int dev_detach(struct guard *g, const struct dev_state *d);
+/* All devices of the guard, at most SW_MAX_DEVS. */
+int dev_list(const struct guard *g, struct dev_state *list, __u32 *count);
+/* Forgets devices that are gone; a guard of another namespace is refused. */
+int dev_sweep(struct guard *g);
+
+/* life.c */
+/* Raises net.ipv4.tcp_syncookies of this namespace as far as the engine needs it. */
+int cookies_raise(const struct guard *g);
+void cookies_restore_if_idle(const struct guard *g);
+/* Removes what a killed attach left, tells what is there then. */
+int clear_remains(const char *pin, enum guard_found *found);
+/* Devices, sysctl, pins: nothing of the guard is left. */
+int guard_remove(struct guard *g);
+/* `end` after handshakes under way had half a second to end, if any service enforces. */
+int drain(struct guard *g, int (*end)(struct guard *g, const void *arg), const void *arg);
+
+/* netdev.c; silent unless said */
+struct xdp_owner {
+	__u32 id; /* 0: no XDP program */
+	char name[64];
+};
+
+int netdev_mac(const char *name, __u8 mac[6]);
+int netdev_type(const char *name); /* ARPHRD_* */
+int netdev_mtu(const char *name);
+int netdev_driver(const char *name, char *driver, size_t size);
+int netdev_queues(const char *name, __u32 *rx, __u32 *tx);
+/* 1 on, 0 off, negative: the driver does not say. */
+int netdev_flag(const char *name, __u32 get_cmd, __u32 mask);
+int netdev_rxvlan_set(const char *name, bool on);
+/* netlink.c; silent. Features are NETDEV_XDP_ACT_* bits: 1 basic (native XDP), 32 frags. */
+bool netdev_has_tc_filters(int ifindex);
+int netdev_xdp_features(int ifindex, __u64 *features);
+int netdev_xdp_owner(int ifindex, struct xdp_owner *owner);
+#define SYSCTL_SYNCOOKIES "/proc/sys/net/ipv4/tcp_syncookies"
+
+/* mapio.c */
+/* Of any version, as large as the map says. Silent. */
+int mapio_settings_raw(int fd, void *raw);
+int mapio_settings(const struct guard *g, struct sw_settings *s);
+int mapio_settings_set(const struct guard *g, const struct sw_settings *s);
+int mapio_services(const struct guard *g, struct services *set);
+int mapio_service_set(const struct guard *g, __u32 id, const struct sw_service *s);
+int mapio_layout(const struct guard *g, struct layout *l);
+int mapio_port_set(const struct guard *g, __u32 port, const struct sw_port *word);
+int mapio_prefix_set(const struct guard *g, const struct prefix_entry *e);
+int mapio_prefix_del(const struct guard *g, const struct sw_prefix_key *key);
+int mapio_dev_set(const struct guard *g, __u32 ifindex, const struct sw_dev *dev);
+int mapio_dev_del(const struct guard *g, __u32 ifindex);
+int mapio_devs(const struct guard *g, struct dev_state *list, __u32 *count);
+int mapio_key(const struct guard *g, __u32 slot, struct sw_key *key);
+int mapio_key_set(const struct guard *g, __u32 slot, const struct sw_key *key);
+int mapio_keysched(const struct guard *g, struct sw_keysched *sched);
+int mapio_keysched_set(const struct guard *g, const struct sw_keysched *sched);
+/* Sums over CPUs. `row` has SW_REASON_MAX places. */
+int mapio_stats(const struct guard *g, __u32 service, struct sw_count *row);
+int mapio_stats_zero(const struct guard *g, __u32 service);
+int mapio_rx(const struct guard *g, enum sw_hook hook, struct sw_rx *sum);
+int mapio_rx_zero(const struct guard *g);
+int mapio_live_clear(const struct guard *g, __u32 half);
+int mapio_live_count(const struct guard *g, __u32 half, __u32 *set);
+
+/* adopt.c */
+/* Rebuilds the presence filter from the sockets of this namespace; nothing to do for listener. */
+int adopt_run(const struct guard *g);
+/* Waits until every packet that was in the programs has left them. */
+void wait_for_packets(void);
+
+/* selftest.c */
+/* Runs a handshake through the loaded programs; only for a guard that nothing uses yet. */
+int selftest_run(const struct guard *g);
+
+#endif /* SW_USER_KERNEL_H */

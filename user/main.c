@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command table and the usage printed from it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "util.h"
+
+struct command {
+	const char *name;
+	int (*run)(const struct opts *o, int argc, char **argv);
+	unsigned int accepts; /* enum opt */
+	const char *args;
+	const char *help;
+};
+
+static const struct command commands[] = {
+	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE,
+	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener]",
+	  "guard these devices" },
+	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
+	  "stop guarding them; --all removes the guard" },
+	{ "service", cmd_service, OPT_MODE | OPT_HOST_SYNS,
+	  "add|set|del PREFIX|any PORT[-PORT] [--mode off|monitor|always] [--host-syns N], or list",
+	  "what is guarded, and how strictly" },
+	{ "status", cmd_status, 0, "", "the guard and its devices" },
+	{ "stats", cmd_stats, 0, "", "packets by service and reason" },
+	{ "events", cmd_events, OPT_FOLLOW, "[--follow]", "single packets, at a limited rate" },
+	{ "key", cmd_key, 0, "show|rotate", "the cookie keys' age; change to a new one" },
+	{ "adopt", cmd_adopt, 0, "", "take note of the connections that live now" },
+	{ "doctor", cmd_doctor, 0, "[DEV...]", "what this machine will do, and what to change" },
+};
+
+static void print_usage(FILE *out, const struct command *only)
+{
+	fprintf(out, "usage: synwarden [-j] [-v] [--pin DIR] %s\n\n",
+		only ? only->name : "COMMAND ...");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		const struct command *c = &commands[i];
+
+		if (!only)
+			fprintf(out, "  %-8s %s\n", c->name, c->help);
+		else if (only == c)
+			fprintf(out, "  %s %s\n\t%s\n", c->name, c->args, c->help);
+	}
+	fprintf(out, "\n  -j, --json     JSON instead of text\n"
+		     "  -v, --verbose  say more, with libbpf's messages\n"
+		     "  --pin DIR      where the guard is kept, default " SW_PIN_DEFAULT "\n"
+		     "  --help, --version\n");
+	if (!only)
+		fprintf(out,
+			"\n'synwarden COMMAND --help' shows its arguments; synwarden(8) has it all.\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	const char *near =
+		nearest_name(name, &commands[0].name, ARRAY_SIZE(commands), sizeof(commands[0]));
+
+	log_usage("unknown command '%s': see synwarden --help", name);
+	if (near)
+		log_hint("did you mean '%s'?", near);
+	return 2;
+}
+
+static int check_accepted(const struct command *c, unsigned int given)
+{
+	static const char *const names[] = { "--xdp",  "--engine",    "--all",
+					     "--mode", "--host-syns", "--follow" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (given & ~c->accepts & 1U << i)
+			return log_usage("%s does not take %s: see synwarden %s --help", c->name,
+					 names[i], c->name);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct invocation in = { .o.pin = SW_PIN_DEFAULT };
+	const struct command *c = NULL;
+	int code = options_parse(&in, argc, argv);
+
+	if (code)
+		return code;
+	log_take_libbpf();
+	if (in.rest < argc) {
+		c = find_command(argv[in.rest]);
+		if (!c && !in.version)
+			return unknown_command(argv[in.rest]);
+	}
+	if (in.version) {
+		printf("synwarden %s, abi %u\n", SW_VERSION, SW_ABI_VERSION);
+		return 0;
+	}
+	if (in.help || !c) {
+		print_usage(in.help ? stdout : stderr, c);
+		return in.help ? 0 : 2;
+	}
+	code = check_accepted(c, in.o.given);
+	if (code)
+		return code;
+	code = c->run(&in.o, argc - in.rest - 1, argv + in.rest + 1);
+	/* a full disk or a closed pipe must not look like success */
+	if (fflush(stdout) || ferror(stdout))
+		return EXIT_FAILURE;
+	return code;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The only caller of map element operations: typed access, sums over CPUs, whole maps. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "kernel.h"
+#include "util.h"
+
+static const char *const map_label[] = {
+	[MAP_SERVICES] = "services", [MAP_PORTS] = "ports",   [MAP_PREFIXES] = "prefixes",
+	[MAP_SETTINGS] = "settings", [MAP_KEYS] = "keys",     [MAP_KEYSCHED] = "keysched",
+	[MAP_DEVS] = "devs",         [MAP_STATS] = "stats",   [MAP_RX] = "rx",
+	[MAP_LIVE] = "live",         [MAP_EVENTS] = "events",
+};
+_Static_assert(ARRAY_SIZE(map_label) == MAP_ID_MAX, "a label for each map");
+
+static int element_get(const struct guard *g, enum map_id map, const void *key, void *value)
+{
+	if (bpf_map_lookup_elem(g->map[map], key, value))
+		return log_err(-errno, "read map %s", map_label[map]);
+	return 0;
+}
+
+static int element_set(const struct guard *g, enum map_id map, const void *key, const void *value)
+{
+	if (bpf_map_update_elem(g->map[map], key, value, BPF_ANY))
+		return log_err(-errno, "write map %s", map_label[map]);
+	return 0;
+}
+
+static int element_del(const struct guard *g, enum map_id map, const void *key)
+{
+	if (bpf_map_delete_elem(g->map[map], key) && errno != ENOENT)
+		return log_err(-errno, "delete from map %s", map_label[map]);
+	return 0;
+}
+
+/* A whole array map in one call; kernels without batch calls walk it. */
+static int array_get(const struct guard *g, enum map_id map, void *values, __u32 count,
+		     size_t value_size)
+{
+	autofree __u32 *keys = calloc(count, sizeof(*keys));
+	__u32 read = count, cursor = 0;
+
+	if (!keys)
+		return log_err(-ENOMEM, "read map %s", map_label[map]);
+	if (!bpf_map_lookup_batch(g->map[map], NULL, &cursor, keys, values, &read, NULL) ||
+	    (errno == ENOENT && read == count))
+		return 0;
+	for (__u32 i = 0; i < count; i++) {
+		int err = element_get(g, map, &i, (char *)values + i * value_size);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int mapio_settings(const struct guard *g, struct sw_settings *s)
+{
+	__u32 zero = 0;
+
+	return element_get(g, MAP_SETTINGS, &zero, s);
+}
+
+int mapio_settings_raw(int fd, void *raw)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(fd, &zero, raw) ? -errno : 0;
+}
+
+int mapio_settings_set(const struct guard *g, const struct sw_settings *s)
+{
+	__u32 zero = 0;
+
+	return element_set(g, MAP_SETTINGS, &zero, s);
+}
+
+int mapio_services(const struct guard *g, struct services *set)
+{
+	return array_get(g, MAP_SERVICES, set->slot, SW_MAX_SERVICES, sizeof(set->slot[0]));
+}
+
+int mapio_service_set(const struct guard *g, __u32 id, const struct sw_service *s)
+{
+	return element_set(g, MAP_SERVICES, &id, s);
+}
+
+static int prefixes_get(const struct guard *g, struct prefix_list *list)
+{
+	struct sw_prefix_key *at = NULL;
+	struct prefix_entry e;
+	int err;
+
+	while (!bpf_map_get_next_key(g->map[MAP_PREFIXES], at, &e.key)) {
+		err = element_get(g, MAP_PREFIXES, &e.key, &e.value);
+		if (!err)
+			err = prefix_list_add(list, &e);
+		if (err)
+			return err;
+		at = &list->entry[list->count - 1].key;
+	}
+	return errno == ENOENT ? 0 : log_err(-errno, "walk map prefixes");
+}
+
+int mapio_layout(const struct guard *g, struct layout *l)
+{
+	struct layout read = { 0 };
+	struct sw_settings s;
+	int err;
+
+	read.ports = calloc(SW_PORTS, sizeof(*read.ports));
+	if (!read.ports)
+		return log_err(-ENOMEM, "read map ports");
+	err = array_get(g, MAP_PORTS, read.ports, SW_PORTS, sizeof(*read.ports));
+	if (!err)
+		err = prefixes_get(g, &read.prefixes);
+	if (!err)
+		err = mapio_settings(g, &s);
+	if (err) {
+		layout_free(&read);
+		return err;
+	}
+	read.any_mode = s.any_mode;
+	*l = read;
+	return 0;
+}
+
+int mapio_port_set(const struct guard *g, __u32 port, const struct sw_port *word)
+{
+	return element_set(g, MAP_PORTS, &port, word);
+}
+
+int mapio_prefix_set(const struct guard *g, const struct prefix_entry *e)
+{
+	return element_set(g, MAP_PREFIXES, &e->key, &e->value);
+}
+
+int mapio_prefix_del(const struct guard *g, const struct sw_prefix_key *key)
+{
+	return element_del(g, MAP_PREFIXES, key);
+}
+
+int mapio_dev_set(const struct guard *g, __u32 ifindex, const struct sw_dev *dev)
+{
+	return element_set(g, MAP_DEVS, &ifindex, dev);
+}
+
+int mapio_dev_del(const struct guard *g, __u32 ifindex)
+{
+	return element_del(g, MAP_DEVS, &ifindex);
+}
+
+int mapio_devs(const struct guard *g, struct dev_state *list, __u32 *count)
+{
+	__u32 *at = NULL;
+	__u32 n = 0;
+
+	while (n < SW_MAX_DEVS && !bpf_map_get_next_key(g->map[MAP_DEVS], at, &list[n].ifindex)) {
+		int err = element_get(g, MAP_DEVS, &list[n].ifindex, &list[n].dev);
+
+		if (err)
+			return err;
+		list[n].dev.name[sizeof(list[n].dev.name) - 1] = '\0';
+		at = &list[n].ifindex;
+		n++;
+	}
+	*count = n;
+	return 0;
+}
+
+int mapio_key(const struct guard *g, __u32 slot, struct sw_key *key)
+{
+	return element_get(g, MAP_KEYS, &slot, key);
+}
+
+int mapio_key_set(const struct guard *g, __u32 slot, const struct sw_key *key)
+{
+	return element_set(g, MAP_KEYS, &slot, key);
+}
+
+int mapio_keysched(const struct guard *g, struct sw_keysched *sched)
+{
+	__u32 zero = 0;
+
+	return element_get(g, MAP_KEYSCHED, &zero, sched);
+}
+
+int mapio_keysched_set(const struct guard *g, const struct sw_keysched *sched)
+{
+	__u32 zero = 0;
+
+	return element_set(g, MAP_KEYSCHED, &zero, sched);
+}
+
+/* Room for one value of each possible CPU; the caller frees it. */
+static void *percpu_alloc(size_t value_size, int *cpus)
+{
+	*cpus = libbpf_num_possible_cpus();
+	return *cpus > 0 ? calloc((size_t)*cpus, value_size) : NULL;
+}
+
+int mapio_stats(const struct guard *g, __u32 service, struct sw_count *row)
+{
+	int cpus;
+	autofree struct sw_count *values = percpu_alloc(sizeof(*values), &cpus);
+
+	if (!values)
+		return log_err(-ENOMEM, "read map stats");
+	memset(row, 0, SW_REASON_MAX * sizeof(*row));
+	for (__u32 reason = 1; reason < SW_REASON_MAX; reason++) {
+		__u32 key = service * SW_REASON_MAX + reason;
+		int err = element_get(g, MAP_STATS, &key, values);
+
+		if (err)
+			return err;
+		for (int cpu = 0; cpu < cpus; cpu++) {
+			row[reason].packets += values[cpu].packets;
+			row[reason].bytes += values[cpu].bytes;
+			row[reason].would_packets += values[cpu].would_packets;
+		}
+	}
+	return 0;
+}
+
+int mapio_stats_zero(const struct guard *g, __u32 service)
+{
+	int cpus;
+	autofree struct sw_count *values = percpu_alloc(sizeof(*values), &cpus);
+	int err = values ? 0 : log_err(-ENOMEM, "write map stats");
+
+	for (__u32 reason = 0; !err && reason < SW_REASON_MAX; reason++) {
+		__u32 key = service * SW_REASON_MAX + reason;
+
+		err = element_set(g, MAP_STATS, &key, values);
+	}
+	return err;
+}
+
+int mapio_rx(const struct guard *g, enum sw_hook hook, struct sw_rx *sum)
+{
+	int cpus;
+	autofree struct sw_rx *values = percpu_alloc(sizeof(*values), &cpus);
+	__u32 key = hook;
+	int err = values ? element_get(g, MAP_RX, &key, values) : log_err(-ENOMEM, "read map rx");
+
+	if (err)
+		return err;
+	memset(sum, 0, sizeof(*sum));
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		sum->packets += values[cpu].packets;
+		sum->bytes += values[cpu].bytes;
+		sum->events_lost += values[cpu].events_lost;
+	}
+	return 0;
+}
+
+int mapio_rx_zero(const struct guard *g)
+{
+	int cpus;
+	autofree struct sw_rx *values = percpu_alloc(sizeof(*values), &cpus);
+	int err = values ? 0 : log_err(-ENOMEM, "write map rx");
+
+	for (__u32 hook = 0; !err && hook < SW_HOOK_MAX; hook++)
+		err = element_set(g, MAP_RX, &hook, values);
+	return err;
+}
+
+static __u32 *live_keys(__u32 half)
+{
+	__u32 *keys = calloc(SW_LIVE_WORDS, sizeof(*keys));
+
+	for (__u32 i = 0; keys && i < SW_LIVE_WORDS; i++)
+		keys[i] = half * SW_LIVE_WORDS + i;
+	return keys;
+}
+
+int mapio_live_clear(const struct guard *g, __u32 half)
+{
+	autofree __u32 *keys = live_keys(half);
+	autofree __u64 *words = calloc(SW_LIVE_WORDS, sizeof(*words));
+	__u32 count = SW_LIVE_WORDS;
+
+	if (!keys || !words)
+		return log_err(-ENOMEM, "clear map live");
+	if (bpf_map_update_batch(g->map[MAP_LIVE], keys, words, &count, NULL))
+		return log_err(-errno, "clear map live");
+	return 0;
+}
+
+int mapio_live_count(const struct guard *g, __u32 half, __u32 *set)
+{
+	autofree __u32 *keys = calloc(SW_LIVE_WORDS, sizeof(*keys));
+	autofree __u64 *words = calloc(SW_LIVE_WORDS, sizeof(*words));
+	__u32 behind = SW_LIVE_WORDS - 1, cursor, count = SW_LIVE_WORDS, bits = 0;
+
+	if (!keys || !words)
+		return log_err(-ENOMEM, "read map live");
+	/* the first half from the start, the second from behind the last word of the first */
+	if (bpf_map_lookup_batch(g->map[MAP_LIVE], half ? &behind : NULL, &cursor, keys, words,
+				 &count, NULL) &&
+	    errno != ENOENT)
+		return log_err(-errno, "read map live");
+	for (__u32 i = 0; i < count; i++)
+		bits += (__u32)__builtin_popcountll(words[i]);
+	*set = bits;
+	return 0;
+}
