@@ -24,8 +24,11 @@
 #define SW_TS_LAG_TICKS 16
 #define SW_TICK_NS      (1U << SW_TS_SHIFT)
 
-#define COOKIE_BITS_TS   10
-#define COOKIE_BITS_BARE 8
+/* Low bits below the MAC. */
+static __always_inline __u32 cookie_bits(bool ts)
+{
+	return ts ? 10 : 8;
+}
 
 /*
  * MSS: rounded down to; smallest first, below it the kernel takes no request socket.
@@ -119,57 +122,71 @@ static __always_inline struct sw_key *key_of(__u32 epoch)
 	return bpf_map_lookup_elem(&sw_keys, &slot);
 }
 
-/* tail: epoch, low bits, format and our scale; see cookie_tail(). 0: no key. */
-static __always_inline __u64 cookie_hash(const struct sw_pkt *p, __u32 client_isn, __u64 tail)
+/*
+ * The hash in two parts. What is the same for all clients of a listener, its address and
+ * port, the scale we offer and the epoch, comes first, so that a flood finds the state
+ * behind it ready in struct sw_host. False: no key.
+ */
+static __always_inline bool cookie_begin(struct sip *s, const struct sw_pkt *p, __u32 epoch,
+					 __u32 our_scale)
 {
-	struct sw_key *key = key_of((__u32)tail);
-	struct sip s;
+	struct sw_key *key = key_of(epoch);
 
 	if (!key)
-		return 0;
-	sip_init(&s, key);
+		return false;
+	sip_init(s, key);
 	if (is_v4(p)) {
-		sip_block(&s, (__u64)p->saddr[3] << 32 | p->daddr[3]);
+		sip_block(s, p->daddr[3] | (__u64)p->dport << 32 | (__u64)our_scale << 48);
+		sip_block(s, epoch);
 	} else {
-		sip_block(&s, *(__u64 *)&p->saddr[0]);
-		sip_block(&s, *(__u64 *)&p->saddr[2]);
-		sip_block(&s, *(__u64 *)&p->daddr[0]);
-		sip_block(&s, *(__u64 *)&p->daddr[2]);
+		sip_block(s, *(__u64 *)&p->daddr[0]);
+		sip_block(s, *(__u64 *)&p->daddr[2]);
+		sip_block(s, p->dport | our_scale << 16 | (__u64)epoch << 32);
 	}
-	sip_block(&s, (__u64)client_isn << 32 | p->ports);
-	sip_block(&s, tail | (is_v4(p) ? 23ULL : 47ULL)
-				      << 56); /* SipHash: length in the last byte */
-	return sip_final(&s);
+	return true;
 }
 
-static __always_inline __u64 cookie_tail(__u32 epoch, __u32 low, bool ts, __u32 our_scale)
+/* Then the client: address, port and ISN, and the low bits with the format in bit 15. */
+static __always_inline __u64 cookie_end(struct sip *s, const struct sw_pkt *p, __u32 client_isn,
+					__u32 low, bool ts)
 {
-	return epoch | (__u64)low << 32 | (__u64)ts << 47 | (__u64)our_scale << 48;
+	__u64 tail = p->sport | (low | (__u32)ts << 15) << 16;
+
+	if (is_v4(p)) {
+		sip_block(s, p->saddr[3] | (__u64)client_isn << 32);
+		sip_block(s, tail | 28ULL << 56); /* SipHash: the length in the last byte */
+	} else {
+		sip_block(s, *(__u64 *)&p->saddr[0]);
+		sip_block(s, *(__u64 *)&p->saddr[2]);
+		sip_block(s, client_isn | tail << 32);
+		sip_block(s, 48ULL << 56);
+	}
+	return sip_final(s);
 }
 
 /* A cookie for the SYN p and its options, which are cut to what the cookie remembers. */
-static __always_inline void cookie_make(struct sw_pkt *p, __u32 our_scale, struct sw_cookie *c)
+static __always_inline void cookie_make(struct sw_pkt *p, const struct sw_host *h,
+					struct sw_cookie *c)
 {
-	__u32 epoch = epoch_of(p->now_ns), low, bits;
 	struct sw_opts *o = &p->opts;
 	bool ts = o->has & SW_OPT_TS;
+	__u32 bits = cookie_bits(ts), low;
+	struct sip s = h->mid;
 
 	c->mss = mss_index(p->family, o->mss);
 	if (ts) {
-		bits = COOKIE_BITS_TS;
 		low = c->mss << 7 | o->wscale << 3 | !!(o->has & SW_OPT_SACK) << 2 |
 		      !!(o->has & SW_OPT_ECN) << 1;
 	} else {
 		__u32 idx = profile_index(o->wscale, o->has);
 		__u32 kept = profile_of(idx);
 
-		bits = COOKIE_BITS_BARE;
 		low = c->mss << 5 | idx << 1;
 		o->wscale = kept >> 4;
 		o->has = (kept & 15) | (o->wscale != SW_WSCALE_NONE ? SW_OPT_WS : 0);
 	}
-	low |= epoch & 1;
-	c->hash = cookie_hash(p, p->seq, cookie_tail(epoch, low, ts, our_scale));
+	low |= epoch_of(p->now_ns) & 1;
+	c->hash = cookie_end(&s, p, p->seq, low, ts);
 	c->isn = (c->hash >> (32 + bits)) << bits | low;
 }
 
@@ -191,19 +208,23 @@ static __always_inline void cookie_decode(struct sw_cookie *c, bool ts)
 }
 
 /* Out of line: only SYNs are answered at a rate where the call itself would count. */
-static __noinline __u64 cookie_hash_of_ack(const struct sw_pkt *p, __u32 client_isn, __u64 tail)
+static __noinline __u64 cookie_hash_of_ack(const struct sw_pkt *p, const struct sw_cookie *c,
+					   __u32 client_isn, __u32 our_scale)
 {
-	return cookie_hash(p, client_isn, tail);
+	bool ts = p->opts.has & SW_OPT_TS;
+	struct sip s;
+
+	if (!cookie_begin(&s, p, c->epoch, our_scale))
+		return 0;
+	return cookie_end(&s, p, client_isn, c->isn & ((1U << cookie_bits(ts)) - 1), ts);
 }
 
 /* Is c->isn a cookie of c->epoch for this tuple, client_isn and the echoed timestamp? */
 static __always_inline bool cookie_matches(const struct sw_pkt *p, __u32 client_isn,
 					   __u32 our_scale, struct sw_cookie *c)
 {
-	bool ts = p->opts.has & SW_OPT_TS;
-	__u32 bits = ts ? COOKIE_BITS_TS : COOKIE_BITS_BARE;
-	__u64 hash = cookie_hash_of_ack(
-		p, client_isn, cookie_tail(c->epoch, c->isn & ((1U << bits) - 1), ts, our_scale));
+	__u64 hash = cookie_hash_of_ack(p, c, client_isn, our_scale);
+	__u32 bits = cookie_bits(p->opts.has & SW_OPT_TS);
 
 	if (hash >> (32 + bits) != c->isn >> bits || !hash)
 		return false;

@@ -101,7 +101,6 @@ static __always_inline enum sw_reason hand_over(struct __sk_buff *skb, struct sw
 		.tstamp_ok = !!(m->has & SW_OPT_TS),
 	};
 	struct bpf_sock *sk = lookup(skb, p, false);
-	__u32 smallest = mss_of(p->family, 0);
 	enum sw_reason r = SW_TC_REFUSED;
 	struct tcp_sock *tp;
 
@@ -109,7 +108,7 @@ static __always_inline enum sw_reason hand_over(struct __sk_buff *skb, struct sw
 		return SW_TC_NO_LISTENER;
 	tp = sk->state == SW_TCP_LISTEN ? bpf_skc_to_tcp_sock(sk) : NULL;
 	if (tp && tp->rx_opt.user_mss && tp->rx_opt.user_mss < attrs.mss)
-		attrs.mss = tp->rx_opt.user_mss < smallest ? smallest : tp->rx_opt.user_mss;
+		attrs.mss = tp->rx_opt.user_mss;
 	if (sk->state != SW_TCP_LISTEN || cookie_is_used(m->cookie_hash)) {
 		/*
 		 * Used: a segment received in one batch with the ACK before it. tc sees the

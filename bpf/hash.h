@@ -15,10 +15,6 @@ static __always_inline __u64 rotl64(__u64 x, int bits)
 	return x << bits | x >> (64 - bits);
 }
 
-struct sip {
-	__u64 v0, v1, v2, v3;
-};
-
 static __always_inline void sip_round(struct sip *s)
 {
 	s->v0 += s->v1;

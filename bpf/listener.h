@@ -126,7 +126,8 @@ static __always_inline void host_learn(struct sw_host *h, void *ctx, struct bpf_
 		return;
 	}
 	if ((bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp) ||
-	    (bpf_core_field_exists(tp->md5sig_info) && tp->md5sig_info)) {
+	    (bpf_core_field_exists(tp->md5sig_info) && tp->md5sig_info) ||
+	    (tp->rx_opt.user_mss && tp->rx_opt.user_mss < mss_of(p->family, 0))) {
 		h->state = SW_HOST_UNFIT;
 		return;
 	}
@@ -140,6 +141,9 @@ static __always_inline void host_learn(struct sw_host *h, void *ctx, struct bpf_
 	h->mss = min_u32(mtu - hdrs, 65535);
 	if (tp->rx_opt.user_mss && tp->rx_opt.user_mss < h->mss)
 		h->mss = tp->rx_opt.user_mss;
+	if (sw_boot.engine == SW_ENGINE_REQSK &&
+	    !cookie_begin(&h->mid, p, epoch_of(p->now_ns), h->wscale))
+		return;
 	h->state = SW_HOST_READY;
 }
 
@@ -158,6 +162,8 @@ static __noinline int host_refresh(struct sw_host *h, void *ctx, const struct sw
 	h->dport = p->dport;
 	h->family = p->family;
 	h->expires_ns = p->now_ns + SW_HOST_TTL_NS;
+	if (epoch_of(h->expires_ns) != epoch_of(p->now_ns)) /* mid is of one epoch */
+		h->expires_ns = (__u64)epoch_of(h->expires_ns) << SW_EPOCH_SHIFT;
 	dev = bpf_map_lookup_elem(&sw_devs, &ifindex);
 	if (dev) {
 		__builtin_memcpy(h->mac, dev->mac, 6);

@@ -11,6 +11,11 @@
 
 const volatile struct sw_boot sw_boot = {};
 
+/* State of SipHash. */
+struct sip {
+	__u64 v0, v1, v2, v3;
+};
+
 /* A listener as lately looked up; see listener.h. */
 struct sw_host {
 	__be32 daddr[4];
@@ -26,6 +31,7 @@ struct sw_host {
 	__u8 mac[6];     /* of the device, all zero: unknown */
 	__u8 no_meta;    /* generic XDP: its metadata does not reach tc */
 	__u8 pad;
+	struct sip mid; /* cookie_begin() for this listener, its scale and this epoch */
 };
 
 struct sw_budget {

@@ -63,7 +63,7 @@ static __always_inline enum sw_reason answer_reqsk(struct xdp_md *ctx, struct sw
 		return SW_TX_SYNACK;
 	opts_allow(p, h);
 	r.tsecr = p->opts.tsval;
-	cookie_make(p, h->wscale, &c);
+	cookie_make(p, h, &c);
 	r.isn = c.isn;
 	r.tsval = (__u32)(p->now_ns >> SW_TS_SHIFT) + (__u32)c.hash;
 	r.mss = h->mss;

@@ -35,7 +35,7 @@
 	X(PASS_RST, PASS, "pass_rst", "RST, judged by the host") \
 	X(PASS_SYN_HELD, PASS, "pass_syn_held", "SYN for a tuple the host still holds") \
 	X(PASS_NO_LISTENER, PASS, "pass_no_listener", "closed port, the host answers") \
-	X(PASS_LISTENER, PASS, "pass_listener", "listener that cannot take a cookie (MPTCP, MD5, AO)") \
+	X(PASS_LISTENER, PASS, "pass_listener", "listener that cannot take a cookie (MPTCP, MD5, tiny TCP_MAXSEG)") \
 	X(PASS_SIGNED, PASS, "pass_signed", "SYN signed with MD5 or AO") \
 	X(PASS_COOKIES_OFF, PASS, "pass_cookies_off", "net.ipv4.tcp_syncookies forbids cookies") \
 	X(PASS_HOST_SYN, PASS, "pass_host_syn", "SYN within the service's host-syns budget") \

@@ -182,9 +182,11 @@ struct sw_event {
 
 #define SW_ASSERT_SIZE(type, size) \
 	_Static_assert(sizeof(struct type) == (size), "ABI: size of struct " #type)
+SW_ASSERT_SIZE(sw_boot, 24);
 SW_ASSERT_SIZE(sw_service, 32);
 SW_ASSERT_SIZE(sw_port, 4);
 SW_ASSERT_SIZE(sw_prefix_key, 24);
+SW_ASSERT_SIZE(sw_prefix, 4);
 SW_ASSERT_SIZE(sw_settings, 56);
 SW_ASSERT_SIZE(sw_key, 24);
 SW_ASSERT_SIZE(sw_keysched, 8);
