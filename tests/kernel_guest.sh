@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# In the guest, started by kernel_init.sh: modules, then every program of the prog ring and
+# the scenarios, each in a frame that kernel_tap.awk makes one TAP of.
+
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")"
+
+# built in on some kernels, so only what is then missing matters, and a test will tell
+for module in veth virtio_net 8021q bonding sch_ingress cls_bpf; do
+	modprobe -q "$module" || echo "# no module $module"
+done
+ip link set lo up
+
+# emulated CPUs: loops are cut by this factor
+export SW_SLOW=1 SW_SCALE=${SW_SCALE:-100} SW_FUZZ_SECONDS=5
+# the ring's last program checks that every reason was reached: by all of it
+if [ -z "${SW_PATTERN-}" ]; then
+	SW_COVERAGE=$(mktemp)
+	export SW_COVERAGE
+fi
+failed=0
+run()
+{
+	local name=$1 status=0 since=$EPOCHREALTIME
+	shift
+	case $name in *"${SW_PATTERN-}"*) ;; *) return 0 ;; esac
+	echo "## program $name"
+	timeout --foreground -s KILL 300 "$@" < /dev/null || status=$?
+	[ "$status" = 0 ] || failed=1
+	echo "## end $status"
+	awk -v a="$since" -v b="$EPOCHREALTIME" -v n="$name" \
+		'BEGIN { printf "# %s took %.1f s of the guest\n", n, b - a }'
+}
+
+for program in "$SW_BUILD"/tests/prog_*; do
+	case ${program##*/} in *.[a-z]* | 'prog_*') continue ;; esac
+	run "${program##*/}" "$program"
+done
+run scenario ./kernel_scenario.sh
+exit "$failed"

@@ -1,0 +1,251 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The house rules that a machine can check, as TAP. A rule prints what breaks it.
+# Not here: what a compiler warns of.
+
+set -euo pipefail
+cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
+
+mapfile -t files < <(find . \( -name .git -o -name build \) -prune -o -type f -print |
+	sed 's|^\./||' | sort)
+only() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
+mapfile -t c_files < <(only '\.[ch]$')
+mapfile -t shell_files < <(printf '%s\n' "${files[@]}" | while read -r f; do
+	case $f in *.bash-completion) echo "$f" ;; esac
+	read -r line < "$f" || true
+	case $line in '#!/bin/bash'* | '#!/bin/sh'*) echo "$f" ;; esac
+done)
+
+count=0
+bad=0
+# rule NAME COMMAND: holds if the command prints nothing and succeeds
+rule()
+{
+	local name=$1 out ok=ok status=0
+	shift
+	out=$("$@" 2>&1) || status=$?
+	if [ -n "$out" ] || [ "$status" != 0 ]; then
+		ok="not ok"
+		bad=$((bad + 1))
+	fi
+	count=$((count + 1))
+	echo "$ok $count - $name"
+	[ "$ok" = ok ] || printf '%s\n' "${out:-exit status $status}" | head -n 60 | sed 's/^/# /'
+}
+
+# grep that is content to find nothing; lines of comment do not count
+code_grep()
+{
+	local pattern=$1
+	shift
+	[ $# -eq 0 ] || grep -nE "$pattern" -- "$@" /dev/null | grep -vE '^[^:]+:[0-9]+:[[:space:]]*(/?\*|#)' || true
+}
+
+files_are_short()
+{
+	local f n
+	for f in "${files[@]}"; do
+		case $f in LICENSE | *.json) continue ;; esac
+		n=$(wc -l < "$f")
+		[ "$n" -le 500 ] || echo "$f has $n lines, at most 500"
+	done
+}
+
+# a body runs from a brace at the line's start (C) or "name() {" (shell) to the next one
+functions_are_short()
+{
+	awk '
+		FNR == 1 { open = 0 }
+		/^\{[ \t]*$/ || /^[a-zA-Z_][a-zA-Z0-9_]* *\(\) *\{/ {
+			open = FNR
+			if (/^[a-zA-Z_]/)
+				name = $0
+			else if (head ~ /^(struct|union|enum)/ && head !~ /\(/)
+				open = 0
+			else
+				name = head
+		}
+		/^}/ && open {
+			if (FNR - open - 1 > 60)
+				print FILENAME ":" open ": " FNR - open - 1 " lines, at most 60: " name
+			open = 0
+		}
+		/^[a-zA-Z_]/ { head = $0 }
+	' "${c_files[@]}" "${shell_files[@]}"
+}
+
+starts_with_licence()
+{
+	local f
+	for f in "${files[@]}"; do
+		case $f in LICENSE | *.md | *.json | .gitignore | .gitattributes) continue ;; esac
+		head -n 2 "$f" | grep -q 'SPDX-License-Identifier: GPL-2\.0-or-later' ||
+			echo "$f: no SPDX line at its start"
+	done
+}
+
+is_formatted()
+{
+	[ -e .clang-format ] || { echo "no .clang-format"; return; }
+	clang-format --dry-run -Werror "${c_files[@]}" 2>&1 | grep -E 'error|warning' | head -n 40 || true
+}
+
+shell_is_clean()
+{
+	# 2119: a function's optional argument is not the script's; 1091: libraries are given too
+	shellcheck -e SC1091,SC2119 -s bash "${shell_files[@]}"
+}
+
+shell_is_strict()
+{
+	local f
+	for f in "${shell_files[@]}"; do
+		case $f in *.bash-completion | *_lib.sh | */kernel_init.sh) continue ;; esac
+		grep -q '^set -euo pipefail$' "$f" || echo "$f: no 'set -euo pipefail'"
+	done
+}
+
+plain_text()
+{
+	local text
+	mapfile -t text < <(printf '%s\n' "${files[@]}" | grep -v '^LICENSE$')
+	grep -nE '[[:blank:]]+$' -- "${text[@]}" | sed 's/$/ <- blanks at the end/' || true
+	grep -nE '^(<<<<<<<|>>>>>>>)' -- "${text[@]}" || true
+	local f
+	for f in "${text[@]}"; do
+		[ ! -s "$f" ] || [ -z "$(tail -c 1 "$f")" ] || echo "$f: no newline at its end"
+	done
+}
+
+one_comment_style()
+{
+	grep -nE '(^|[;{}[:blank:]])//' -- "${c_files[@]}" |
+		grep -vE '^[^:]+:1:// SPDX|"[^"]*//[^"]*"|^[^:]+:[0-9]+:[[:space:]]*/?\*.*//' || true
+}
+
+todo_names_issue()
+{
+	code_grep '\b(TODO|XXX|FIXME)\b' "${files[@]}" | grep -vE '#[0-9]|tests/lint\.sh|mktemp|XXXXXX' || true
+}
+
+elements_only_in_mapio()
+{
+	mapfile -t list < <(only '^user/.*\.c$' | grep -v '^user/mapio\.c$')
+	code_grep '\bbpf_map(__)?_?(lookup|update|delete|get_next)[a-z_]*\(|\bbpf_map__(lookup|update|delete|get_next)' "${list[@]}"
+}
+
+skeleton_only_in_loader()
+{
+	mapfile -t list < <(only '^user/.*\.[ch]$' | grep -vE '^user/loader[a-z_]*\.[ch]$')
+	code_grep 'synwarden\.skel\.h|synwarden_bpf__' "${list[@]}"
+}
+
+numbers_only_in_text()
+{
+	mapfile -t list < <(only '^user/.*\.c$' | grep -v '^user/text\.c$')
+	code_grep '\b(strto(l|ul|ll|ull|d|f|imax|umax)|ato(i|l|ll|f)|sscanf)\(' "${list[@]}"
+}
+
+sides_are_apart()
+{
+	mapfile -t list < <(only '^bpf/')
+	code_grep '#include.*(user/|"\.\./user)' "${list[@]}"
+	mapfile -t list < <(only '^user/')
+	code_grep '#include.*(bpf/[a-z_]*\.h"|"\.\./bpf)' "${list[@]}" |
+		grep -vE '<bpf/|"bpf/(bpf|libbpf|btf)\.h"' || true
+	mapfile -t list < <(only '^include/')
+	code_grep '#include.*(bpf/|user/)' "${list[@]}"
+}
+
+# Include guards may, and names an old header lacks (#ifndef X, #define X); everything else is
+# decided at load, by constants.
+no_conditionals_in_bpf()
+{
+	local f
+	for f in $(only '^bpf/.*\.[ch]$'); do
+		awk '
+			name != "" && $1 == "#define" && index($2, name) == 1 { name = "" }
+			name != "" { print FILENAME ":" FNR - 1 ": #ifndef " name; name = "" }
+			/^#ifndef [A-Za-z0-9_]+$/ { name = $2; next }
+			/^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)/ { print FILENAME ":" FNR ": " $0 }
+		' "$f"
+	done
+}
+
+macros_do_not_jump()
+{
+	mapfile -t list < <(only '^(bpf|include|user)/.*\.[ch]$')
+	awk '
+		/^[ \t]*#[ \t]*define/ { macro = 1 }
+		macro && /(^|[^a-zA-Z_])(return|goto)([^a-zA-Z_]|$)/ { print FILENAME ":" FNR ": " $0 }
+		macro && !/\\$/ { macro = 0 }
+	' "${list[@]}" /dev/null
+}
+
+abi_is_asserted()
+{
+	local s
+	sed -n 's/^struct \(sw_[a-z_]*\) {$/\1/p' include/synwarden.h | while read -r s; do
+		grep -q "SW_ASSERT_SIZE($s," include/synwarden.h || echo "struct $s: no size assert"
+	done
+	code_grep '^\s+(bool|long|unsigned long|size_t|int)\s' include/synwarden.h
+}
+
+commands()
+{
+	sed -n 's/^[[:space:]]*{ *"\([a-z][a-z-]*\)",.*cmd_[a-z_]*.*/\1/p' user/main.c
+}
+
+commands_are_told()
+{
+	local c n=0
+	for c in $(commands); do
+		n=$((n + 1))
+		grep -qE "^\.(Ss|It Cm|It Xo|Nm|Cm).*\b$c\b" deploy/synwarden.8 ||
+			echo "command $c: not in deploy/synwarden.8"
+		grep -qE "\b$c\b" deploy/synwarden.bash-completion ||
+			echo "command $c: not in deploy/synwarden.bash-completion"
+		grep -qE "\b$c\b" tests/netns_*.sh || echo "command $c: in no tests/netns_*.sh"
+	done
+	[ "$n" -gt 0 ] || echo "no command table found in user/main.c"
+}
+
+reasons_are_told()
+{
+	local listed told
+	listed=$(sed -n 's/^\tX([A-Z_0-9]*, [A-Z]*, "\([a-z0-9_]*\)".*/\1/p' include/sw_reasons.h | sort)
+	told=$(sed -nE 's/^\.It Li ((pass|drop|tx|tc)_[a-z0-9_]*)$/\1/p' deploy/synwarden.8 | sort)
+	[ -n "$listed" ] || echo "no reason found in include/sw_reasons.h"
+	diff <(echo "$listed") <(echo "$told") |
+		sed -n 's/^< \(.*\)/reason \1: not in deploy\/synwarden.8/p
+			s/^> \(.*\)/deploy\/synwarden.8: no such reason \1/p'
+}
+
+man_page_is_clean()
+{
+	mandoc -T lint -W warning deploy/synwarden.8
+}
+
+echo "# $(clang-format --version 2>&1 | head -n 1); shellcheck $(shellcheck -V | sed -n 's/^version: //p')"
+rule "files have at most 500 lines" files_are_short
+rule "functions have at most 60 lines" functions_are_short
+rule "every file starts with its licence" starts_with_licence
+rule "clang-format agrees" is_formatted
+rule "shellcheck agrees" shell_is_clean
+rule "scripts stop at the first error" shell_is_strict
+rule "no blanks at line ends, a newline at each file's end" plain_text
+rule "comments are /* */" one_comment_style
+rule "TODO names an issue" todo_names_issue
+rule "map elements are touched in user/mapio.c only" elements_only_in_mapio
+rule "the skeleton is used in user/loader*.c only" skeleton_only_in_loader
+rule "numbers are parsed in user/text.c only" numbers_only_in_text
+rule "bpf/, user/ and include/ do not include each other" sides_are_apart
+rule "no conditional compilation in bpf/" no_conditionals_in_bpf
+rule "no return or goto in a macro" macros_do_not_jump
+rule "every ABI struct has its size asserted" abi_is_asserted
+rule "every command is in the man page, the completion and a test" commands_are_told
+rule "every reason is in the man page" reasons_are_told
+rule "the man page is clean mdoc" man_page_is_clean
+echo "1..$count"
+[ "$bad" = 0 ]

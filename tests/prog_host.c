@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host behind the guard as judge: the SYN-ACK of the guard must promise what the host's
+ * own SYN-ACK to the same SYN would have promised, since it is the host that keeps it.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rawnet.h"
+#include "rows.h"
+
+struct listener {
+	const char *name;
+	int rcvbuf, maxseg;
+};
+
+static const struct listener listeners[] = {
+	{ "default", 0, 0 },
+	{ "SO_RCVBUF 4096", 4096, 0 },
+	{ "SO_RCVBUF 16384", 16384, 0 },
+	{ "SO_RCVBUF 100000", 100000, 0 },
+	{ "SO_RCVBUF of all there is", 1 << 30, 0 },
+	{ "TCP_MAXSEG 800", 0, 800 },
+	{ "TCP_MAXSEG 88 and SO_RCVBUF 8192", 8192, 88 },
+};
+
+static int open_listener(const struct listener *l, uint8_t family)
+{
+	int fd = listen_on(family, 80, 64);
+
+	if (l->rcvbuf)
+		MUST(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &l->rcvbuf, sizeof(l->rcvbuf)));
+	if (l->maxseg)
+		MUST(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &l->maxseg, sizeof(l->maxseg)));
+	let_caches_expire();
+	return fd;
+}
+
+static void compare(int raw, struct spec *s, bool window)
+{
+	static struct packet p;
+	static uint16_t port = 20000;
+	struct frame host, guard_synack;
+	struct result r;
+
+	s->sport = port++;
+	s->seq = (uint32_t)test_random();
+	packet_build(&p, s);
+	r = run_xdp(&p);
+	CHECK_RESULT(&r, XDP_TX, SW_TX_SYNACK);
+	REQUIRE(frame_read(&guard_synack, r.out, r.len) == NULL);
+	raw_build(&p, s); /* of the same length */
+	raw_send(raw, &p);
+	if (!raw_receive(raw, &host, SYN | ACK, 80, s->sport, 2000)) {
+		FAIL("the host does not answer");
+		return;
+	}
+	CHECK_EQ(guard_synack.ack, host.ack);
+	/* the host would grow an answer to few options by its MSS, the guard never does (I01) */
+	if (guard_synack.opt.mss >= 0 || r.len + 4 <= (p.len > 60 ? p.len : 60))
+		CHECK_EQ(guard_synack.opt.mss, host.opt.mss);
+	else
+		guard_synack.tcp_len += 4;
+	CHECK_EQ(guard_synack.opt.ws, host.opt.ws);
+	CHECK_EQ(guard_synack.opt.sack, host.opt.sack);
+	CHECK_EQ(guard_synack.opt.ts, host.opt.ts);
+	CHECK_EQ(guard_synack.flags & (ECE | CWR), host.flags & (ECE | CWR));
+	if (guard_synack.opt.ts)
+		CHECK_EQ(guard_synack.opt.tsecr, host.opt.tsecr);
+	CHECK_EQ(guard_synack.tcp_len, host.tcp_len);
+	if (window)
+		CHECK_EQ(guard_synack.window, host.window);
+	else /* rounded by another MSS than the host's own: at most one segment apart */
+		CHECK(guard_synack.window <= host.window + 1460 &&
+		      host.window <= guard_synack.window + 1460);
+}
+
+TEST(window_scale_and_mss_are_those_of_the_hosts_own_syn_ack, "A09 A08 C03")
+{
+	int raw;
+
+	need_reqsk();
+	raw = raw_open();
+	for (uint8_t family = 4; family <= 6; family += 2)
+		for (size_t i = 0; i < ARRAY_SIZE(listeners); i++) {
+			struct spec linux_syn = { .family = family, .flags = SYN, OPT(SYN_LINUX) };
+			struct spec windows = { .family = family, .flags = SYN, OPT(SYN_WINDOWS) };
+			int fd = open_listener(&listeners[i], family);
+
+			test_context("%s, IPv%d, Linux", listeners[i].name, family);
+			compare(raw, &linux_syn, false);
+			test_context("%s, IPv%d, Windows", listeners[i].name, family);
+			compare(raw, &windows, false);
+			close(fd);
+			let_caches_expire();
+		}
+}
+
+TEST(options_and_ecn_are_those_of_the_hosts_own_syn_ack, "A07 A08 A09 C03")
+{
+	static const struct spec syns[] = {
+		{ .flags = SYN, OPT(SYN_LINUX) },
+		{ .flags = SYN, OPT(SYN_MACOS) },
+		{ .flags = SYN | ECE | CWR, OPT(SYN_LINUX) },
+		{ .flags = SYN | ECE | CWR, .reserved = 1, OPT(SYN_LINUX) },
+		{ .flags = SYN | ECE | CWR, .tos = 2, OPT(SYN_LINUX) },
+		{ .flags = SYN | ECE, OPT(SYN_LINUX) },
+		{ .flags = SYN | CWR, OPT(SYN_LINUX) },
+		{ .flags = SYN, OPT("\x01\x01" OPT_TS) },
+		{ .flags = SYN, OPT("\x04\x02") },
+		{ .flags = SYN, OPT("\x03\x03\x02") },
+		{ .flags = SYN, OPT("\x02\x04\x05\x14\x01\x03\x03\x0f") },
+		{ .flags = SYN },
+	};
+	int raw;
+
+	need_reqsk();
+	raw = raw_open();
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		int fd = open_listener(&listeners[0], family);
+
+		for (size_t i = 0; i < ARRAY_SIZE(syns); i++) {
+			struct spec s = syns[i];
+
+			s.family = family;
+			test_context("SYN %zu, IPv%d", i, family);
+			compare(raw, &s, false);
+		}
+		close(fd);
+	}
+}

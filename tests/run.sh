@@ -1,0 +1,292 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Install what is missing, build with every compiler, run the tests, count them.
+# Not here: what is tested. TAP programs are unit_*.c, prog_*.c, netns_*.sh, kernel.sh.
+
+set -euo pipefail
+
+usage()
+{
+	cat <<-'END'
+	usage: sudo tests/run.sh [RING]... [-l] [PATTERN]
+
+	Rings, all of them by default:
+	  house   lint, and the catalogue of cases: each has a test
+	  unit    no privilege, no kernel
+	  prog    the BPF programs on packets made up, both compilers' objects
+	  netns   real clients and servers in network namespaces
+	  kernel  the prog ring and a short scenario on Linux 6.1 and 6.12 in QEMU
+
+	PATTERN  only programs or tests whose name contains it
+	-l       list the tests
+
+	Environment: SW_FUZZ_SECONDS (10), SW_SCALE (1: divides long loops),
+	SW_ALLOW_SKIP (regex over "program: test: reason" of more skips to allow)
+	END
+}
+
+# Skips that are no failure: regex over "program: test: reason", tab, why.
+expected_skips()
+{
+	cat <<-'END'
+	^kernel .*: 6\.1 .*(reqsk|bpf_sk_assign_tcp_reqsk|tcx)	6.1 has neither the kfunc nor tcx links
+	END
+	[ -z "${SW_ALLOW_SKIP-}" ] || printf '%s\tasked for by SW_ALLOW_SKIP\n' "$SW_ALLOW_SKIP"
+}
+
+# --- words on the command line -------------------------------------------------------------
+repo=$(dirname "$(dirname "$(readlink -f "$0")")")
+cd "$repo"
+export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C.UTF-8
+rings=()
+pattern=
+list=
+for word; do
+	case $word in
+	house | unit | prog | netns | kernel) rings+=("$word") ;;
+	all) rings+=(house unit prog netns kernel) ;;
+	-l | --list) list=1 ;;
+	-h | --help) usage; exit 0 ;;
+	-*) usage >&2; exit 2 ;;
+	*)
+		[ -z "$pattern" ] || { usage >&2; exit 2; }
+		pattern=$word
+		;;
+	esac
+done
+[ ${#rings[@]} -gt 0 ] || rings=(house unit prog netns kernel)
+has_ring() { case " ${rings[*]} " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+if [ -n "$list" ]; then
+	tests/catalogue.sh --tests | awk -F '\t' -v rings="${rings[*]}" -v pattern="$pattern" '
+		{ ring = $1; sub(/_.*/, "", ring) }
+		index(" " rings " ", " " ring " ") && index($1 " " $2, pattern) {
+			name = $2
+			gsub(/_/, " ", name)
+			printf "%-24s %-72s %s\n", $1, name, $3
+		}'
+	exit 0
+fi
+if [ "$EUID" -ne 0 ] && [ "${rings[*]}" != unit ]; then
+	echo "The tests make network namespaces and load BPF programs: sudo $0 $*" >&2
+	exit 2
+fi
+
+# --- counting -------------------------------------------------------------------------------
+build=$repo/build
+logs=$build/test-logs
+passed=0 failed=0 skipped=0 unexpected=0 programs=0 running=
+mkdir -p "$logs"
+tmp=$(mktemp -d)
+expected_skips > "$tmp/skips"
+start=$EPOCHREALTIME
+
+finish()
+{
+	if [ -n "$running" ]; then
+		kill -KILL "$running" 2>/dev/null || true
+		{ wait "$running"; } 2>/dev/null || true
+	fi
+	rm -rf "$tmp"
+	# built as root in a user's clone: give it back
+	if [ -n "${SUDO_UID-}" ] && [ "$(stat -c %u "$repo")" = "$SUDO_UID" ]; then
+		chown -R "$SUDO_UID:${SUDO_GID-}" "$build"
+	fi
+}
+trap finish EXIT
+trap 'echo "interrupted" >&2; exit 130' INT TERM HUP
+
+seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+
+# ring, name, passed, failed, skipped, seconds
+print_line()
+{
+	printf '%-7s %-28s %5d passed  %3d failed  %3d skipped %8s s\n' "$@"
+}
+
+# count NAME OK: a check of this script's own
+check()
+{
+	local ring=$1 name=$2 ok=$3 since=$4
+	if [ "$ok" = 0 ]; then
+		passed=$((passed + 1))
+		print_line "$ring" "$name" 1 0 0 "$(seconds_since "$since")"
+	else
+		failed=$((failed + 1))
+		print_line "$ring" "$name" 0 1 0 "$(seconds_since "$since")"
+	fi
+}
+
+# tap RING NAME LIMIT COMMAND...: run one TAP program, count and print what it says
+tap()
+{
+	local ring=$1 name=$2 limit=$3 since=$EPOCHREALTIME status=0 log p f s u
+	shift 3
+	programs=$((programs + 1))
+	log=$logs/$ring-${name//[^A-Za-z0-9._-]/-}
+	: > "$tmp/left"
+	# in the background, so that Ctrl-C is noticed at once; dies with this script
+	timeout --foreground -s KILL "$limit" setpriv --pdeathsig KILL "$@" \
+		> "$log.tap" 2> "$log.err" < /dev/null &
+	running=$!
+	{ wait "$running"; } 2>/dev/null || status=$?
+	running=
+	if [ "$status" = 137 ] && awk -v a="$since" -v b="$EPOCHREALTIME" -v l="$limit" \
+		'BEGIN { exit !(b - a >= l) }'; then
+		status=timeout
+	fi
+	awk -v status="$status" -v limit="$limit" -v allowed="$tmp/skips" -v program="$ring $name" \
+		-f tests/tap.awk "$log.tap" > "$tmp/result"
+	{ read -r p f s u; cat > "$tmp/said"; } < "$tmp/result"
+	if [ -s "$tmp/left" ]; then
+		f=$((f + 1))
+		sed 's/^/    left behind: /' "$tmp/left" >> "$tmp/said"
+	fi
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	unexpected=$((unexpected + u))
+	print_line "$ring" "$name" "$p" "$f" "$s" "$(seconds_since "$since")"
+	cat "$tmp/said"
+	if [ "$f" != 0 ] && [ -s "$log.err" ]; then
+		echo "    stderr of $name, last lines:"
+		tail -n 15 "$log.err" | sed 's/^/      /'
+	fi
+}
+
+# wanted PROGRAM: does PATTERN name it or one of its tests? Sets filter, its argument.
+wanted()
+{
+	filter=()
+	case $1 in *"$pattern"*) return 0 ;; esac
+	filter=("$pattern")
+	tests/catalogue.sh --tests |
+		awk -F '\t' -v p="$1" -v t="$pattern" '$1 == p && index($2, t) { n++ } END { exit !n }'
+}
+
+# --- what the machine looks like, to be the same afterwards ---------------------------------
+machine_state()
+{
+	find /run/netns -mindepth 1 -printf 'namespace %f\n' 2>/dev/null || true
+	awk '$3 == "bpf" { print "bpffs mount " $2 }' /proc/mounts
+	ip -o link show | sed 's/^[0-9]*: \([^:@]*\).*/interface \1/'
+	sysctl -a 2>/dev/null | grep -E '^net\.ipv4\.tcp_(syncookies|timestamps|ecn)' || true
+	if command -v bpftool > /dev/null; then
+		# the object's maps carry its prefix, whoever holds them
+		bpftool map show 2>/dev/null | sed -n 's/^[0-9]*: .* name \(sw_[a-z]*\) .*/map \1/p'
+		bpftool net show 2>/dev/null | sed -n 's/.*\(sw_xdp\|sw_tc_in\).*/attached \1/p'
+	fi
+}
+
+build_with()
+{
+	local clang=$1 dir=$2 since=$EPOCHREALTIME ok=0
+	make -j"$(nproc)" WERROR=1 CLANG="$clang" BUILD="$dir" all tests \
+		> "$logs/build-$clang.log" 2>&1 || ok=1
+	check build "$clang" "$ok" "$since"
+	if [ "$ok" != 0 ]; then
+		tail -n 40 "$logs/build-$clang.log" | sed 's/^/    /'
+		return 1
+	fi
+}
+
+# where the prog ring notes which reasons it reached; its last program checks them, so only
+# when all of them run
+new_coverage()
+{
+	unset SW_COVERAGE
+	[ -z "$pattern" ] || return 0
+	export SW_COVERAGE=$tmp/coverage
+	: > "$SW_COVERAGE"
+}
+
+ring_programs()
+{
+	local dir=$1 ring=$2 limit=$3 suffix=$4 f name
+	for f in tests/"$ring"_*.c; do
+		name=$(basename "$f" .c)
+		if [ ! -e "$f" ] || ! wanted "$name"; then
+			continue
+		fi
+		SW_BUILD=$repo/$dir SW_BIN=$repo/$dir/synwarden \
+			tap "$ring" "${name#*_}$suffix" "$limit" "${sandbox[@]}" \
+			"$dir/tests/$name" "${filter[@]}"
+	done
+}
+
+# --- run ------------------------------------------------------------------------------------
+groups=(build)
+! has_ring prog && ! has_ring netns || groups+=(test)
+! has_ring kernel || groups+=(kernel)
+! has_ring house || groups+=(house)
+tests/install.sh "${groups[@]}"
+
+echo "synwarden tests on Linux $(uname -r), $(nproc) CPUs"
+machine_state | sort > "$tmp/before"
+export SW_FUZZ_SECONDS=${SW_FUZZ_SECONDS:-10} SW_SCALE=${SW_SCALE:-1}
+new_coverage
+sandbox=(tests/sandbox.sh "$tmp/left")
+[ "$EUID" = 0 ] || sandbox=()
+second=
+
+if has_ring house; then
+	! wanted lint || tap house lint 120 tests/lint.sh
+	! wanted catalogue || tap house catalogue 60 tests/catalogue.sh --tap
+fi
+if has_ring unit || has_ring prog || has_ring netns || has_ring kernel; then
+	if ! build_with clang build; then
+		echo "0 passed, $failed failed"
+		exit 1
+	fi
+	if has_ring prog && command -v clang-19 > /dev/null && build_with clang-19 build/clang-19; then
+		second=build/clang-19
+	fi
+fi
+! has_ring unit || ring_programs build unit 120 ""
+if has_ring prog; then
+	ring_programs build prog 300 ""
+	if [ -n "$second" ]; then
+		new_coverage
+		ring_programs "$second" prog 300 " (clang-19)"
+	fi
+fi
+if has_ring netns; then
+	export SW_BUILD=$build SW_BIN=$build/synwarden
+	for f in tests/netns_*.sh; do
+		name=$(basename "$f")
+		case $name in *_lib.sh | 'netns_*.sh') continue ;; esac
+		wanted "$name" || continue
+		name=${name%.sh}
+		tap netns "${name#*_}" 600 "${sandbox[@]}" "$f" "${filter[@]}"
+	done
+fi
+if has_ring kernel; then
+	# from a pattern only whole programs can be chosen there
+	if wanted "kernel_scenario.sh" || wanted kernel; then
+		tap kernel "6.1 and 6.12" 600 tests/sandbox.sh -n "$tmp/left" \
+			tests/kernel.sh 6.1 6.12 "${filter[@]+scenario}"
+	fi
+fi
+
+# BPF objects die by a grace period, so what is gone may be seen a little longer
+since=$EPOCHREALTIME
+for _ in $(seq 20); do
+	machine_state | sort > "$tmp/after"
+	cmp -s "$tmp/before" "$tmp/after" && break
+	sleep 0.25
+done
+check all "the machine is as before" "$(cmp -s "$tmp/before" "$tmp/after"; echo $?)" "$since"
+diff "$tmp/before" "$tmp/after" | sed -n 's/^</    gone:/p; s/^>/    left:/p' || true
+
+echo "logs: build/test-logs; $(seconds_since "$start") s in all"
+summary="$passed passed, $failed failed"
+[ "$skipped" = 0 ] || summary+=", $skipped skipped"
+if [ "$unexpected" != 0 ]; then
+	echo "$unexpected skipped without being expected: see expected_skips in tests/run.sh"
+fi
+if [ "$programs" = 0 ]; then
+	echo "no test is called '$pattern'"
+	failed=$((failed + 1))
+	summary="$passed passed, $failed failed"
+fi
+echo "$summary"
+[ "$failed" = 0 ] && [ "$unexpected" = 0 ]
