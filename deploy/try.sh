@@ -12,12 +12,12 @@ usage()
 {
 	cat <<-'END'
 	usage: sudo deploy/try.sh [--rate SYNS-PER-SECOND] [--seconds N] [--ipv6]
-	  --rate     flood asked for, default 220000; what was reached is printed
+	  --rate     flood asked for, default 250000; what was reached is printed
 	  --seconds  length of each of the three floods, default 6
 	END
 }
 
-RATE=220000 SECONDS_EACH=6 SERVER=10.9.0.2 URL_NAME=IPv4
+RATE=250000 SECONDS_EACH=6 SERVER=10.9.0.2 URL_NAME=IPv4
 CLIENTS_PER_S=200
 while [ $# -gt 0 ]; do
 	case $1 in

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "json.h"
@@ -138,6 +139,21 @@ static int write_mode(const struct guard *g, struct services *set, __u32 id,
 	return write_service(g, set, id, s);
 }
 
+/* Cookies that are out are honoured in monitor, not in `off` or without the service. */
+static int leave_enforcing(const struct guard *g, struct services *set, __u32 id)
+{
+	struct sw_service s = set->slot[id];
+	int err;
+
+	if (s.mode != SW_MODE_ALWAYS)
+		return 0;
+	s.mode = SW_MODE_MONITOR;
+	err = write_service(g, set, id, &s);
+	if (!err)
+		usleep(DRAIN_US);
+	return err;
+}
+
 static bool has_counts(const struct guard *g, __u32 id)
 {
 	struct sw_count row[SW_REASON_MAX];
@@ -232,7 +248,10 @@ static int service_set(const struct guard *g, const struct opts *o, const struct
 		s.mode = o->mode;
 	if (o->given & OPT_HOST_SYNS)
 		s.host_syns_pps = o->host_syns;
-	err = write_mode(g, &set, id, &s);
+	if (s.mode == SW_MODE_OFF)
+		err = leave_enforcing(g, &set, id);
+	if (!err)
+		err = write_mode(g, &set, id, &s);
 	if (err)
 		write_service(g, &set, id, &before);
 	return err;
@@ -251,6 +270,9 @@ static int service_del(const struct guard *g, const struct opts *o, const struct
 	id = services_find(&set, want);
 	if (!id)
 		return no_such_service(&set, want);
+	err = leave_enforcing(g, &set, id);
+	if (err)
+		return err;
 	set.slot[id] = empty;
 	/* out of ports and prefixes first: then no packet can meet the empty slot */
 	err = services_apply(g, &set);

@@ -113,6 +113,7 @@ int dev_list(const struct guard *g, struct dev_state *list, __u32 *count);
 int dev_sweep(struct guard *g);
 
 /* life.c */
+#define DRAIN_US 500000 /* for handshakes under way to end */
 /* Raises net.ipv4.tcp_syncookies of this namespace as far as the engine needs it. */
 int cookies_raise(const struct guard *g);
 void cookies_restore_if_idle(const struct guard *g);

@@ -7,7 +7,6 @@
 #include "util.h"
 
 /* Round trips of nearly all clients are shorter. */
-#define DRAIN_US 500000
 
 /* What the engine needs of net.ipv4.tcp_syncookies; see tcp(7). */
 static long cookies_needed(enum sw_engine engine)
