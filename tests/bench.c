@@ -193,7 +193,8 @@ static double time_target(const struct world *w, size_t i, int repeat)
 	before = packets(w, row);
 	ns = time_prog(bpf_program__fd(b->progs.bench_run), &conf, repeat, out, &len, &action);
 	after = packets(w, row);
-	if (after - before != (__u64)repeat)
+	/* without timestamps one random ACK in 2^24 is a cookie */
+	if (before + repeat - after > (row->reason == SW_DROP_COOKIE ? 2 : 0))
 		die("%s: %llu of %d packets took the path measured", row->name, after - before,
 		    repeat);
 	if (action != want)

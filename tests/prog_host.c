@@ -23,8 +23,8 @@ static const struct listener listeners[] = {
 	{ "SO_RCVBUF 16384", 16384, 0 },
 	{ "SO_RCVBUF 100000", 100000, 0 },
 	{ "SO_RCVBUF of all there is", 1 << 30, 0 },
-	{ "TCP_MAXSEG 800", 0, 800 },
-	{ "TCP_MAXSEG 88 and SO_RCVBUF 8192", 8192, 88 },
+	{ "TCP_MAXSEG 1250", 0, 1250 },
+	{ "TCP_MAXSEG 1300 and SO_RCVBUF 8192", 8192, 1300 },
 };
 
 static int open_listener(const struct listener *l, uint8_t family)
@@ -97,6 +97,27 @@ TEST(window_scale_and_mss_are_those_of_the_hosts_own_syn_ack, "A09 A08 C03")
 			close(fd);
 			let_caches_expire();
 		}
+}
+
+/*
+ * The host would clamp its client's MSS below the smallest that a cookie holds and that the
+ * kernel takes with a request socket.
+ */
+TEST(listener_with_a_smaller_mss_than_any_cookie_is_left_alone, "A08 C09")
+{
+	static const struct listener small = { "TCP_MAXSEG 500", 0, 500 };
+	static struct packet p;
+
+	need_reqsk();
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct result r;
+
+		test_context("IPv%d", family);
+		open_listener(&small, family);
+		packet_build(&p, &(struct spec){ .family = family, .flags = SYN });
+		r = run_xdp(&p);
+		CHECK_PASSED(&r, &p, SW_PASS_LISTENER);
+	}
 }
 
 TEST(options_and_ecn_are_those_of_the_hosts_own_syn_ack, "A07 A08 A09 C03")

@@ -38,16 +38,17 @@ function skip(name, why)
 }
 
 # Diagnostics come before the line of their test (they are printed as a check fails) or,
-# from programs that say nothing before, after it. 60 lines of a program are enough.
+# from programs that say nothing before, after it. 30 lines of a test are enough.
 function diagnostic(text)
 {
-	if (shown++ < 60)
+	if (shown++ < 30)
 		say("      " text)
 }
 
 function forget()
 {
 	before = 0
+	shown = 0
 	tell = 0
 	skip_note = ""
 }
