@@ -78,7 +78,7 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	if (cookie_is_used(c->hash)) {
 		if (host_holds(ctx, p) != SW_HELD_SOCKET)
 			return SW_PASS_COOKIE_USED;
-		known_note(pkt_hash(p), p->now_ns);
+		known_note(p);
 		return SW_PASS_KNOWN;
 	}
 	if (keepalive && !keepalive_to_ack(ctx, p))
@@ -119,7 +119,7 @@ static __noinline enum sw_reason ask_host(struct xdp_md *ctx, struct sw_pkt *p)
 	if (!sk)
 		return SW_PASS_NO_LISTENER;
 	if (sk->state != SW_TCP_LISTEN) {
-		known_note(pkt_hash(p), p->now_ns);
+		known_note(p);
 		r = SW_PASS_KNOWN;
 	} else if (!(p->flags & TH_SYN) && kernel_cookie_ok(ctx, p, sk)) {
 		r = sw_boot.engine == SW_ENGINE_LISTENER ? SW_PASS_COOKIE : SW_PASS_HOST_COOKIE;
@@ -163,9 +163,9 @@ __noinline int judge_unknown_ack(struct xdp_md *ctx, struct sw_pkt *p, struct sw
 }
 
 static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, struct sw_pkt *p,
-						struct sw_host *h)
+						struct sw_host *h, const struct sw_settings *set)
 {
-	if (known_fresh(pkt_hash(p), p->now_ns))
+	if (known_fresh(p, set))
 		return SW_PASS_KNOWN;
 	return judge_unknown_ack(ctx, p, h) & 63; /* for the verifier: an index later */
 }

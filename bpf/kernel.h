@@ -102,6 +102,7 @@ struct tcp_sock {
 	__u8 scaling_ratio;
 	bool is_mptcp;
 	void *md5sig_info;
+	void *ao_info;
 } SW_CORE;
 
 struct bpf_iter_meta {

@@ -127,6 +127,7 @@ static __always_inline void host_learn(struct sw_host *h, void *ctx, struct bpf_
 	}
 	if ((bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp) ||
 	    (bpf_core_field_exists(tp->md5sig_info) && tp->md5sig_info) ||
+	    (bpf_core_field_exists(tp->ao_info) && tp->ao_info) ||
 	    (tp->rx_opt.user_mss && tp->rx_opt.user_mss < mss_of(p->family, 0))) {
 		h->state = SW_HOST_UNFIT;
 		return;

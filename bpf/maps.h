@@ -49,7 +49,8 @@ struct sw_clock {
 #define SW_BUDGET_TINY_MSS  (SW_MAX_SERVICES + 0) /* below: host_syns of the service */
 #define SW_BUDGET_EXPIRED   (SW_MAX_SERVICES + 1)
 #define SW_BUDGET_KEEPALIVE (SW_MAX_SERVICES + 2)
-#define SW_BUDGETS          (SW_MAX_SERVICES + 3)
+#define SW_BUDGET_SIGNED    (SW_MAX_SERVICES + 3)
+#define SW_BUDGETS          (SW_MAX_SERVICES + 4)
 
 /* User space writes; XDP reads. Never full: fixed index. */
 struct {

@@ -44,7 +44,7 @@ static __always_inline void live_mark(__u64 hash, const struct sw_settings *set)
 
 	live_set(hash, gen);
 	if (READ_ONCE(set->live_both))
-		live_set(hash, !gen);
+		live_set(hash, gen + 1);
 }
 
 /*
@@ -60,33 +60,40 @@ static __always_inline __u64 *known_slot(__u64 hash)
 	return bpf_map_lookup_elem(&sw_known, &idx);
 }
 
-static __always_inline __u64 known_word(__u64 hash, __u64 now_ns)
+/* With the filter's generation: what was known before a rebuild is asked for again. */
+static __always_inline __u64 known_tag(__u64 hash, const struct sw_settings *set)
 {
-	return (hash & ~0xffffffULL) | (now_ns >> SW_KNOWN_TICK & 0xffffff);
+	return (hash ^ (__u64)READ_ONCE(set->live_gen) << 24) & ~0xffffffULL;
 }
 
-static __always_inline bool known_fresh(__u64 hash, __u64 now_ns)
+static __always_inline __u64 known_word(const struct sw_pkt *p, const struct sw_settings *set)
 {
-	__u64 *slot = known_slot(hash);
-
-	/* this tick or the one before; a torn time only costs a lookup */
-	return slot && known_word(hash, now_ns) - READ_ONCE(*slot) <= 1;
+	return known_tag(p->hash, set) | (p->now_ns >> SW_KNOWN_TICK & 0xffffff);
 }
 
-static __always_inline void known_note(__u64 hash, __u64 now_ns)
+static __always_inline bool known_fresh(struct sw_pkt *p, const struct sw_settings *set)
 {
-	__u64 *slot = known_slot(hash);
+	__u64 *slot = known_slot(pkt_hash(p));
 
-	if (slot)
-		WRITE_ONCE(*slot, known_word(hash, now_ns));
+	/* this tick or the one before */
+	return slot && known_word(p, set) - READ_ONCE(*slot) <= 1;
+}
+
+static __always_inline void known_note(struct sw_pkt *p)
+{
+	__u64 *slot = known_slot(pkt_hash(p));
+	struct sw_settings *set = settings();
+
+	if (slot && set)
+		WRITE_ONCE(*slot, known_word(p, set));
 }
 
 /* The tuple begins anew: its ACK must be checked for a cookie, not waved through. */
-static __always_inline void known_forget(__u64 hash)
+static __always_inline void known_forget(struct sw_pkt *p, const struct sw_settings *set)
 {
-	__u64 *slot = known_slot(hash);
+	__u64 *slot = known_slot(pkt_hash(p));
 
-	if (slot && (READ_ONCE(*slot) ^ hash) >> 24 == 0)
+	if (slot && (READ_ONCE(*slot) ^ known_tag(p->hash, set)) >> 24 == 0)
 		WRITE_ONCE(*slot, 0);
 }
 

@@ -79,7 +79,7 @@ static long opts_step(UNUSED __u32 i, struct opts_walk *w)
 		w->o.has |= SW_OPT_SACK;
 	else if (kind == TCPOPT_TIMESTAMP && len == 10)
 		opts_take_ts(&w->o, walk_word(w, w->off + 2), walk_word(w, w->off + 6));
-	else if (kind == TCPOPT_MD5 || kind == TCPOPT_AO)
+	else if ((kind == TCPOPT_MD5 && len == 18) || (kind == TCPOPT_AO && len >= 4))
 		w->o.has |= SW_OPT_SIGNED;
 	w->off += len;
 	return 0;

@@ -7,6 +7,7 @@
 #include "synack.h"
 
 #define SW_TINY_MSS_PPS 64
+#define SW_SIGNED_PPS   64
 #define SW_CAP_V4_MASK  bpf_htonl(0xffffff00) /* /24 */
 #define SW_CAP_V6_MASK  bpf_htonl(0xffff0000) /* /48 */
 
@@ -81,6 +82,7 @@ static __noinline enum sw_reason answer_listener(struct xdp_md *ctx, struct sw_p
 	__u32 doff = p->doff;
 	void *end = (void *)(long)ctx->data_end;
 	void *l3 = (void *)(long)ctx->data + (p->l3 & 31);
+	struct sw_settings *set = settings();
 	struct sw_reply r = {};
 	struct bpf_sock *sk;
 	__s64 cookie;
@@ -94,7 +96,8 @@ static __noinline enum sw_reason answer_listener(struct xdp_md *ctx, struct sw_p
 		bpf_sk_release(sk);
 		return SW_PASS_SYN_HELD;
 	}
-	known_forget(pkt_hash(p));
+	if (set)
+		known_forget(p, set);
 	if (is_v4(p) && l3 + sizeof(struct iphdr) <= end)
 		cookie = bpf_tcp_gen_syncookie(sk, l3, sizeof(struct iphdr), (void *)th, doff);
 	else if (l3 + sizeof(struct ipv6hdr) <= end)
@@ -117,10 +120,10 @@ static __always_inline enum sw_reason syn_to_host(struct xdp_md *ctx, struct sw_
 						  const struct sw_settings *set)
 {
 	if (sw_boot.engine != SW_ENGINE_REQSK || !live_maybe(pkt_hash(p), set))
-		return SW_CONTINUE; /* what is not in the filter was never known either */
+		return SW_CONTINUE; /* and not known: what is known is in the filter */
 	if (host_holds(ctx, p) == SW_HELD_SOCKET)
 		return SW_PASS_SYN_HELD;
-	known_forget(pkt_hash(p));
+	known_forget(p, set);
 	return SW_CONTINUE;
 }
 
@@ -149,7 +152,7 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 	if (svc->host_syns_pps && budget_take(p->service, svc->host_syns_pps, p->now_ns))
 		return SW_PASS_HOST_SYN;
 	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
-	if (o->has & SW_OPT_SIGNED)
+	if (o->has & SW_OPT_SIGNED && budget_take(SW_BUDGET_SIGNED, SW_SIGNED_PPS, p->now_ns))
 		return SW_PASS_SIGNED;
 	if (!o->mss)
 		o->mss = smallest;

@@ -138,7 +138,7 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 	if (p->flags & TH_RST)
 		return SW_PASS_RST;
 	if (p->flags & TH_ACK)
-		return judge_ack(ctx, p, h);
+		return judge_ack(ctx, p, h, set);
 	return judge_syn(ctx, p, h, svc, set);
 }
 
@@ -222,7 +222,7 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	p->service = id;
 	p->now_ns = clock_now();
 	h = host_of(skb, p, set);
-	if (!h || h->state != SW_HOST_READY || known_fresh(pkt_hash(p), p->now_ns))
+	if (!h || h->state != SW_HOST_READY || known_fresh(p, set))
 		return false;
 	opts_parse(skb, (void *)(long)skb->data, (void *)(long)skb->data_end, p, SW_HOOK_TC_IN);
 	if (!cookie_check(p, p->seq - 1, h->wscale, &c) || cookie_is_used(c.hash))

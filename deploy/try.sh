@@ -237,7 +237,8 @@ row()
 		value=$(tail -n 1 "$tmp/$name.flood" | jq -r -s "(.[0]) as \$f | (.[1]) as \$c | $filter" \
 			- "$tmp/$name.clients")
 		# shellcheck disable=SC2059 # the format is the row's
-		printf '%15s' "$(printf "$format" "$value" | group)"
+		[ "$value" = - ] || value=$(printf "$format" "$value" | group)
+		printf '%15s' "$value"
 	done
 	printf '\n'
 }
@@ -251,8 +252,8 @@ print_table()
 	row "spoofed SYNs sent, per s" "%.0f" '$f.pps'
 	row "of them answered, per s" "%.0f" '$f.synacks / $f.seconds'
 	row "clients served, %" "%.1f" '100 * $c.ok / $c.tried'
-	row "their median, ms" "%.2f" 'if $c.ok > 0 then $c.p50_ms else "nan" end'
-	row "their slowest 1 %, ms" "%.2f" 'if $c.ok > 0 then $c.p99_ms else "nan" end'
+	row "their median, ms" "%.2f" 'if $c.ok > 0 then $c.p50_ms else "-" end'
+	row "their slowest 1 %, ms" "%.2f" 'if $c.ok > 0 then $c.p99_ms else "-" end'
 	echo "  ${dim}connect, GET and whole reply; a client gives up after 3 s${plain}"
 }
 
@@ -263,7 +264,7 @@ print_reasons()
 		[.reason, .verdict, .packets] | @tsv' |
 		sort -t $'\t' -k3,3nr | while IFS=$'\t' read -r reason verdict packets; do
 		printf '  %-18s %-5s %11s  %s\n' "$reason" "$verdict" "$(group <<< "$packets")" \
-			"$(sed -nE "s/.*\"$reason\", \"(.*)\"\) \\\\$/\1/p" include/sw_reasons.h)"
+			"$(sed -nE "s/.*\"$reason\", \"(.{1,38}).*\"\) \\\\$/\1/p" include/sw_reasons.h)"
 	done
 	printf '  half-open connections on the host: %s; %s\n' "$half_open" "$(server "$SW" status -j |
 		jq -r '"engine \(.engine), XDP \(.devices[0].mode)"')"

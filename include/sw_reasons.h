@@ -23,7 +23,7 @@
 	X(PASS_TUNNEL, PASS, "pass_tunnel", "tunnel or encapsulation, not inspected") \
 	X(PASS_IPSEC, PASS, "pass_ipsec", "ESP or AH, the host's IPsec decides") \
 	X(PASS_VLAN_DEPTH, PASS, "pass_vlan_depth", "more than two VLAN tags") \
-	X(PASS_IP_MALFORMED, PASS, "pass_ip_malformed", "IP header the host will discard") \
+	X(PASS_IP_MALFORMED, PASS, "pass_ip_malformed", "IP header for the host to judge: broken, or a jumbogram") \
 	X(PASS_FRAGMENT, PASS, "pass_fragment", "data fragment, carries no handshake") \
 	X(PASS_SPLIT_HEADER, PASS, "pass_split_header", "headers not in the first buffer") \
 	X(PASS_NOT_GUARDED, PASS, "pass_not_guarded", "TCP to no configured service") \
@@ -35,8 +35,8 @@
 	X(PASS_RST, PASS, "pass_rst", "RST, judged by the host") \
 	X(PASS_SYN_HELD, PASS, "pass_syn_held", "SYN for a tuple the host still holds") \
 	X(PASS_NO_LISTENER, PASS, "pass_no_listener", "closed port, the host answers") \
-	X(PASS_LISTENER, PASS, "pass_listener", "listener that cannot take a cookie (MPTCP, MD5, tiny TCP_MAXSEG)") \
-	X(PASS_SIGNED, PASS, "pass_signed", "SYN signed with MD5 or AO") \
+	X(PASS_LISTENER, PASS, "pass_listener", "listener that cannot take a cookie (MPTCP, MD5, AO, tiny TCP_MAXSEG)") \
+	X(PASS_SIGNED, PASS, "pass_signed", "SYN signed with MD5 or AO, on a budget") \
 	X(PASS_COOKIES_OFF, PASS, "pass_cookies_off", "net.ipv4.tcp_syncookies forbids cookies") \
 	X(PASS_HOST_SYN, PASS, "pass_host_syn", "SYN within the service's host-syns budget") \
 	X(PASS_TINY_MSS, PASS, "pass_tiny_mss", "MSS below the smallest a cookie can hold") \

@@ -104,8 +104,8 @@ struct sw_settings {
 	__u32 event_gap_ms; /* least time between events of one reason, service and CPU; 0 = none */
 	__u32 rmem_max;     /* net.core.rmem_max: bound of the offered window scale */
 	__u32 recheck;      /* 1: tc checks every ACK itself (driver without metadata) */
-	__u32 live_gen;     /* presence filter: half that is read (0, 1) */
-	__u32 live_both;    /* 1 while the other half is rebuilt: mark both */
+	__u32 live_gen; /* rebuilds of the presence filter; its lowest bit is the half that is read */
+	__u32 live_both;        /* 1 while the other half is rebuilt: mark both */
 	__u32 syncookies_saved; /* net.ipv4.tcp_syncookies before attach, +1; 0 = unchanged */
 	__u32 pad;
 	__u64 loaded_ns; /* CLOCK_BOOTTIME at load */

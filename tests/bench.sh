@@ -223,8 +223,6 @@ method_clients() {
 }
 
 # --- telling ------------------------------------------------------------------------------
-steal_ticks() { awk '/^cpu / { print $9 }' /proc/stat; }
-
 machine() {
 	jq -n --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --arg kernel "$(uname -r)" \
 		--arg cpu "$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)" \
@@ -233,9 +231,9 @@ machine() {
 		--arg mitigations "$(sed 's/;.*//' /sys/devices/system/cpu/vulnerabilities/spectre_v2 \
 			/sys/devices/system/cpu/vulnerabilities/spec_rstack_overflow 2>/dev/null |
 			paste -sd ';' | sed 's/;/; /')" \
-		--argjson steal "$1" --arg quick "${SW_BENCH_QUICK-}" '{ $date, $kernel, $cpu,
+		--argjson load "$1" --arg quick "${SW_BENCH_QUICK-}" '{ $date, $kernel, $cpu,
 			cores: ($cores | tonumber), $compiler, $version, $mitigations,
-			steal_ticks: $steal, quick: ($quick != "") }'
+			load_at_start: $load, quick: ($quick != "") }'
 }
 
 # the program of the JSON: groups by name, median with lowest and highest of each figure
@@ -272,7 +270,8 @@ tell() {
 	jq -r "$JQ_TELL"'
 		"synwarden bench, \(.machine.date), \(.machine.version)",
 		"kernel \(.machine.kernel), \(.machine.cores) x \(.machine.cpu)",
-		"compiler: \(.machine.compiler)", "mitigations: \(.machine.mitigations)", "",
+		"compiler: \(.machine.compiler)", "mitigations: \(.machine.mitigations)",
+		"load when it began: \(.machine.load_at_start)", "",
 		"1. ns per packet, the program alone, net of the wrapper   median        min..max",
 		(.ns_per_packet[] | "   \(.text | fill(50))" + (.ns | fix(0) | pad(11)) +
 			(span(0) | pad(16))), "",
@@ -308,9 +307,9 @@ summary() {
 
 # Inside, as process 1 of the namespaces.
 run_bench() {
-	local before
+	local load
 	trap 'exit 130' INT TERM
-	before=$(steal_ticks)
+	read -r load _ < /proc/loadavg
 	mount -t bpf bpf /sys/fs/bpf
 	mkdir -p /run/netns
 	mount -t tmpfs tmpfs /run/netns
@@ -319,7 +318,7 @@ run_bench() {
 	taskset -pc 1 $$ > /dev/null
 	method_answers
 	method_clients
-	result "$(($(steal_ticks) - before))"
+	result "$load"
 	tell
 	summary
 }

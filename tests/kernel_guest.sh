@@ -36,6 +36,8 @@ run()
 
 for program in "$SW_BUILD"/tests/prog_*; do
 	case ${program##*/} in *.[a-z]* | 'prog_*') continue ;; esac
+	# The other engine for a second time takes a minute; on 6.1 the whole ring runs with it.
+	case ${program##*/}$(uname -r) in prog_listener6.[2-9]* | prog_listener6.1[0-9]*) continue ;; esac
 	run "${program##*/}" "$program"
 done
 run scenario ./kernel_scenario.sh

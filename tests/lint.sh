@@ -39,7 +39,7 @@ code_grep()
 {
 	local pattern=$1
 	shift
-	[ $# -eq 0 ] || grep -nE "$pattern" -- "$@" /dev/null | grep -vE '^[^:]+:[0-9]+:[[:space:]]*(/?\*|#)' || true
+	[ $# -eq 0 ] || grep -nE "$pattern" -- "$@" /dev/null | grep -vE '^[^:]+:[0-9]+:[[:space:]]*(/\*|\*( |/|$))' || true
 }
 
 files_are_short()
@@ -126,7 +126,7 @@ one_comment_style()
 
 todo_names_issue()
 {
-	code_grep '\b(TODO|XXX|FIXME)\b' "${files[@]}" | grep -vE '#[0-9]|tests/lint\.sh|mktemp|XXXXXX' || true
+	grep -nE '\b(TODO|XXX|FIXME)\b' -- "${files[@]}" | grep -vE '#[0-9]|^tests/lint\.sh' || true
 }
 
 elements_only_in_mapio()
@@ -202,8 +202,7 @@ commands_are_told()
 	local c n=0
 	for c in $(commands); do
 		n=$((n + 1))
-		grep -qE "^\.(Ss|It Cm|It Xo|Nm|Cm).*\b$c\b" deploy/synwarden.8 ||
-			echo "command $c: not in deploy/synwarden.8"
+		grep -qx "\.Ss $c" deploy/synwarden.8 || echo "command $c: no section in deploy/synwarden.8"
 		grep -qE "\b$c\b" deploy/synwarden.bash-completion ||
 			echo "command $c: not in deploy/synwarden.bash-completion"
 		grep -qE "\b$c\b" tests/netns_*.sh || echo "command $c: in no tests/netns_*.sh"

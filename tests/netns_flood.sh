@@ -26,7 +26,7 @@ flood_and_serve() {
 	local what=$1 clients n
 	shift
 	flood --rate $RATE --seconds 5 "$@"
-	start client "$T/paced" taskset -c 1 "$PACED" --dst "$SA" --port 80 --rate 200 --seconds 4
+	start client "$T/paced" taskset -c $(($(nproc) - 1)) "$PACED" --dst "$SA" --port 80 --rate 200 --seconds 4
 	clients=$STARTED
 	PEAK=0
 	for _ in 1 2 3 4 5 6; do

@@ -238,8 +238,9 @@ start_nginx() {
 		}
 	END
 	at "${1:-server}" sysctl -qw net.core.somaxconn=4096
-	start "${1:-server}" "$T/nginx/said" nginx -p "$T/nginx" -c "$T/nginx/conf" \
-		-e "$T/nginx/error.log"
+	# not on the core a flood comes from
+	start "${1:-server}" "$T/nginx/said" taskset -c $(($(nproc) - 1)) nginx -p "$T/nginx" \
+		-c "$T/nginx/conf" -e "$T/nginx/error.log"
 	NGINX=$STARTED
 	wait_until 15 listening "${1:-server}" 80
 }
@@ -296,7 +297,7 @@ flood_end() {
 }
 
 # paced ARGS...: HTTP clients at a steady pace, on the core the flood leaves free
-paced() { cl taskset -c 1 "$PACED" "$@"; }
+paced() { cl taskset -c $(($(nproc) - 1)) "$PACED" "$@"; }
 
 field() { jq -r ".$1"; }
 

@@ -202,6 +202,22 @@ TEST(tiny_mss_goes_to_the_host_on_a_budget_only, "A08")
 		CHECK_EQ(f.seq >> 5 & 7, 0); /* remembered as the smallest */
 }
 
+/* A signature costs its forger nothing: beyond the budget it is a SYN like any other. */
+TEST(signed_syns_go_to_the_host_on_a_budget_only, "A03 C09")
+{
+	struct spec syn = { .flags = SYN, OPT("\x1d\x04\x01\x02") };
+	struct spec broken = { .flags = SYN, OPT("\x13\x02\x00\x00") };
+
+	listen_on(4, 80, 8);
+	host_scale(4);
+	budget_settle();
+	for (int i = 0; i < 64; i++)
+		expect(&syn, XDP_PASS, SW_PASS_SIGNED, SERVICE_WEB);
+	expect(&syn, XDP_TX, SW_TX_SYNACK, SERVICE_WEB);
+	budget_settle();
+	expect(&broken, XDP_TX, SW_TX_SYNACK, SERVICE_WEB);
+}
+
 TEST(synack_cap_holds_for_a_whole_source_prefix, "I01")
 {
 	static const char *const inside4[] = { "203.0.113.1", "203.0.113.77", "203.0.113.255" };

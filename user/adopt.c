@@ -62,7 +62,7 @@ int adopt_run(const struct guard *g)
 			return err;
 		wait_for_packets();
 	}
-	err = mapio_live_clear(g, !s.live_gen);
+	err = mapio_live_clear(g, (s.live_gen + 1) & 1);
 	if (err)
 		return err;
 	s.live_both = 1;
@@ -72,7 +72,7 @@ int adopt_run(const struct guard *g)
 	wait_for_packets();
 	walked = walk_sockets(g->prog[PROG_ADOPT]);
 	if (!walked) {
-		s.live_gen = !s.live_gen;
+		s.live_gen++;
 		walked = mapio_settings_set(g, &s);
 		wait_for_packets();
 	}

@@ -224,7 +224,7 @@ static int check_device(const char *name, __u32 ifindex, struct sw_dev *dev)
 	struct xdp_owner owner;
 	int err;
 
-	if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK)
+	if (type != ARPHRD_ETHER)
 		return log_refuse(-EOPNOTSUPP, "%s: not an Ethernet device (type %d)", name, type);
 	err = netdev_mac(name, dev->mac);
 	if (err)

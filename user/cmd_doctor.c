@@ -227,7 +227,7 @@ static void check_device(struct report *r, const char *name)
 	int mtu = netdev_mtu(name);
 
 	r->device = name;
-	if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK) {
+	if (type != ARPHRD_ETHER) {
 		say(r, GRADE_FIX, "type",
 		    "not an Ethernet device (type %d): guard the device below it", type);
 		return;

@@ -68,7 +68,7 @@ static int status_read(const struct guard *g, struct status *st)
 	if (!err)
 		err = totals_read(g, &st->total);
 	if (!err)
-		err = mapio_live_count(g, st->settings.live_gen, &st->live_set);
+		err = mapio_live_count(g, st->settings.live_gen & 1, &st->live_set);
 	if (!err)
 		err = mapio_keysched(g, &st->sched);
 	st->epoch = key_epoch();
@@ -96,9 +96,15 @@ static const char *dev_hook(const struct guard *g, const struct dev_state *d)
 
 static const char *dev_trouble(const struct dev_state *d)
 {
+	__u8 mac[6];
+
 	if (!d->alive)
 		return "gone";
-	return d->elsewhere ? "in another network namespace" : NULL;
+	if (d->elsewhere)
+		return "in another network namespace";
+	if (!netdev_mac(d->dev.name, mac) && memcmp(mac, d->dev.mac, sizeof(mac)))
+		return "its MAC address changed, frames pass: 'synwarden attach' it again";
+	return NULL;
 }
 
 static void mac_text(const __u8 mac[6], char buf[18])
