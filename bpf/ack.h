@@ -7,6 +7,7 @@
 #ifndef SW_ACK_H
 #define SW_ACK_H
 
+#include "clock.h"
 #include "csum.h"
 #include "handover.h"
 
@@ -62,6 +63,7 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 {
 	bool keepalive = false;
 	struct sw_mark m = {};
+	__u32 ago;
 
 	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
 	if (!cookie_check(p, p->seq - 1, h->wscale, c)) {
@@ -75,11 +77,14 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 		return SW_DROP_IP_CSUM;
 	if (!tcp_csum_ok(ctx, p))
 		return SW_DROP_TCP_CSUM;
-	if (cookie_is_used(c->hash)) {
-		if (host_holds(ctx, p) != SW_HELD_SOCKET)
+	ago = cookie_used_ago(c->hash, p->now_ns);
+	if (ago != SW_USED_NEVER) {
+		if (host_holds(ctx, p) == SW_HELD_SOCKET) {
+			known_note(p);
+			return SW_PASS_KNOWN;
+		}
+		if (cookie_is_spent(ago))
 			return SW_PASS_COOKIE_USED;
-		known_note(p);
-		return SW_PASS_KNOWN;
 	}
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
@@ -140,6 +145,8 @@ __noinline int judge_unknown_ack(struct xdp_md *ctx, struct sw_pkt *p, struct sw
 
 	if (!p || !h)
 		return SW_DROP_BUG;
+	if (epoch_of(p->now_ns + SW_CLOCK_LAG_NS) != epoch_of(p->now_ns))
+		p->now_ns = bpf_ktime_get_ns(); /* another CPU may be in the next epoch */
 	own = sw_boot.engine == SW_ENGINE_REQSK && h->state == SW_HOST_READY &&
 	      !(p->flags & TH_SYN);
 	if (own) {

@@ -109,7 +109,7 @@ static __always_inline enum sw_reason hand_over(struct __sk_buff *skb, struct sw
 	tp = sk->state == SW_TCP_LISTEN ? bpf_skc_to_tcp_sock(sk) : NULL;
 	if (tp && tp->rx_opt.user_mss && tp->rx_opt.user_mss < attrs.mss)
 		attrs.mss = tp->rx_opt.user_mss;
-	if (sk->state != SW_TCP_LISTEN || cookie_is_used(m->cookie_hash)) {
+	if (sk->state != SW_TCP_LISTEN || cookie_in_batch(m->cookie_hash, p->now_ns)) {
 		/*
 		 * Used: a segment received in one batch with the ACK before it. tc sees the
 		 * whole batch before the stack does; a second request socket would lose this
@@ -122,7 +122,7 @@ static __always_inline enum sw_reason hand_over(struct __sk_buff *skb, struct sw
 		if (!assign_reqsk(skb, tp, &attrs)) {
 			live_mark(pkt_hash(p), set);
 			if (!retry)
-				cookie_note_used(m->cookie_hash);
+				cookie_note_used(m->cookie_hash, p->now_ns);
 			r = SW_TC_HANDED_OVER;
 		}
 	}

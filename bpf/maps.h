@@ -43,7 +43,8 @@ struct sw_budget {
 struct sw_clock {
 	__u64 ns;
 	__u64 jiffies;
-	__u64 left; /* reuses of ns before it is read again */
+	__u32 left;   /* reuses of ns before it is read again */
+	__u32 streak; /* readings in a row as close as in a flood */
 };
 
 #define SW_BUDGET_TINY_MSS  (SW_MAX_SERVICES + 0) /* below: host_syns of the service */

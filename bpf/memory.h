@@ -98,9 +98,14 @@ static __always_inline void known_forget(struct sw_pkt *p, const struct sw_setti
 }
 
 /*
- * Cookies that became a connection, by the 64-bit hash behind the MAC, which covers the
- * epoch too. Replayed while the cookie still verifies, such an ACK opens nothing.
+ * Cookies handed over: 40 bits of the hash behind the MAC, the CPU, 16 bits of time. While
+ * such a cookie still verifies, its ACK opens nothing again, but for the first second: an
+ * ACK that died between tc and the listener must not cost the client its connection.
  */
+#define SW_USED_TICK        22  /* shift: 4.2 ms */
+#define SW_USED_RETRY_TICKS 240 /* 1 s */
+#define SW_USED_NEVER       (~0U)
+
 static __always_inline __u64 *used_slot(__u64 cookie_hash)
 {
 	__u32 idx = cookie_hash >> 32 & (SW_USED_SLOTS - 1);
@@ -108,19 +113,49 @@ static __always_inline __u64 *used_slot(__u64 cookie_hash)
 	return bpf_map_lookup_elem(&sw_used, &idx);
 }
 
-static __always_inline bool cookie_is_used(__u64 cookie_hash)
+static __always_inline __u64 used_word(__u64 cookie_hash, __u64 now_ns)
+{
+	return (cookie_hash & ~0xffffffULL) | (bpf_get_smp_processor_id() & 0xff) << 16 |
+	       (now_ns >> SW_USED_TICK & 0xffff);
+}
+
+/* Ticks since the cookie was handed over, or SW_USED_NEVER. now_ns may lag a little. */
+static __always_inline __u32 cookie_used_ago(__u64 cookie_hash, __u64 now_ns)
+{
+	__u64 *slot = used_slot(cookie_hash), word;
+	__u16 ago;
+
+	if (!slot)
+		return SW_USED_NEVER;
+	word = READ_ONCE(*slot);
+	if ((word ^ cookie_hash) >> 24)
+		return SW_USED_NEVER;
+	ago = (__u16)(now_ns >> SW_USED_TICK) - (__u16)word;
+	return ago > 0xff00 ? 0 : ago;
+}
+
+/*
+ * Handed over on this CPU a moment ago: the stack has the ACK before it gets this segment.
+ * On another CPU it may be either way round, and a second request socket does no harm.
+ */
+static __always_inline bool cookie_in_batch(__u64 cookie_hash, __u64 now_ns)
 {
 	__u64 *slot = used_slot(cookie_hash);
 
-	return slot && READ_ONCE(*slot) == cookie_hash;
+	return slot && used_word(cookie_hash, now_ns) - READ_ONCE(*slot) <= 1;
 }
 
-static __always_inline void cookie_note_used(__u64 cookie_hash)
+static __always_inline bool cookie_is_spent(__u32 ago)
+{
+	return ago != SW_USED_NEVER && ago > SW_USED_RETRY_TICKS;
+}
+
+static __always_inline void cookie_note_used(__u64 cookie_hash, __u64 now_ns)
 {
 	__u64 *slot = used_slot(cookie_hash);
 
 	if (slot)
-		WRITE_ONCE(*slot, cookie_hash);
+		WRITE_ONCE(*slot, used_word(cookie_hash, now_ns));
 }
 
 /* One of `limit` a second (of 1.07 s) and CPU, in budget `idx`. */

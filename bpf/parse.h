@@ -216,7 +216,8 @@ static __always_inline enum sw_reason parse_ipv6(void *ctx, struct sw_pkt *p, vo
 	payload = bpf_ntohs(ip6->payload_len);
 	if (!frame_holds(ctx, p, l3 + sizeof(*ip6) + payload, hook))
 		return SW_PASS_IP_MALFORMED;
-	if (!payload) /* jumbogram: a merged one behind generic XDP; the host checks it */
+	/* no wire carries more than 64 kB: segments merged before generic XDP (BIG TCP) */
+	if (!payload && (ip6->nexthdr == IPPROTO_TCP || p->len > l3 + sizeof(*ip6) + 65535))
 		return SW_PASS_IP_MALFORMED;
 	p->family = 6;
 	__builtin_memcpy(p->saddr, &ip6->saddr, 16);

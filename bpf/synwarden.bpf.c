@@ -225,7 +225,8 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	if (!h || h->state != SW_HOST_READY || known_fresh(p, set))
 		return false;
 	opts_parse(skb, (void *)(long)skb->data, (void *)(long)skb->data_end, p, SW_HOOK_TC_IN);
-	if (!cookie_check(p, p->seq - 1, h->wscale, &c) || cookie_is_used(c.hash))
+	if (!cookie_check(p, p->seq - 1, h->wscale, &c) ||
+	    cookie_is_spent(cookie_used_ago(c.hash, p->now_ns)))
 		return false;
 	mark_fill(m, p, &c, h);
 	return true;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * flood: random-source TCP segments out of one device at a steady pace, and a count of what
- * is answered. For test networks only: it wants a device of the current network namespace
- * whose far end is a veth with an XDP program (or GRO set by hand), as a veth needs that to
- * take redirected frames.
+ * is answered. For test networks: the far end is to be a veth with an XDP program or with
+ * GRO set by hand, else it takes no redirected frames.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* CPU sets */
@@ -51,9 +50,9 @@ struct options {
 	int cpu;
 	bool has_dst;
 	bool has_dmac;
-	bool has_smac;
 	bool no_count;
 	bool pass;
+	bool generic;
 };
 
 struct kind {
@@ -74,18 +73,19 @@ static const struct kind kinds[] = {
 };
 
 /* As Linux sends them: MSS, SACK permitted, timestamps, window scale. */
-static const __u8 linux_options[20] = { 2, 4, 0, 0, 4, 2, 8, 10, 0, 0,
-					0, 0, 0, 0, 0, 0, 1, 3,	 3, 7 };
+static const __u8 linux_options[20] = {
+	2, 4, 0, 0, 4, 2, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3, 7
+};
 #define TSVAL_AT 8
 
 static volatile sig_atomic_t stopped;
 static volatile sig_atomic_t time_is_up;
 
 static const char usage_text[] =
-	"usage: flood --dev DEV --dst ADDR --dport N[-M] --dmac MAC [--smac MAC] [--rate PPS]\n"
+	"usage: flood --dev DEV --dst ADDR --dport N[-M] --dmac MAC [--rate PPS]\n"
 	"             [--seconds S] [--kind KIND[,KIND...]] [--opts 0|20] [--src PREFIX]\n"
 	"             [--cpu N] [--no-count]\n"
-	"       flood --pass --dev DEV [--seconds S]\n"
+	"       flood --pass --dev DEV [--seconds S] [--generic]\n"
 	"KIND: syn ack synack rst rstack fin finack synfin null. Rate 0: as fast as it can.\n"
 	"--pass only holds an XDP program on DEV that lets everything by.\n";
 
@@ -160,9 +160,7 @@ static void parse_source(const char *text, struct flood_conf *conf)
 	int bits = conf->family == 4 ? 32 : 128, len, i;
 	char buf[64], *slash, *end;
 
-	if (strlen(text) >= sizeof(buf))
-		bad_usage("not a prefix", text);
-	strcpy(buf, text);
+	snprintf(buf, sizeof(buf), "%s", text);
 	slash = strchr(buf, '/');
 	len = bits;
 	if (slash) {
@@ -187,9 +185,7 @@ static void parse_kinds(const char *text, struct flood_conf *conf)
 	char buf[128], *word, *next = buf;
 	size_t i;
 
-	if (strlen(text) >= sizeof(buf))
-		bad_usage("not a kind", text);
-	strcpy(buf, text);
+	snprintf(buf, sizeof(buf), "%s", text);
 	while ((word = strsep(&next, ","))) {
 		for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 			if (!strcmp(kinds[i].name, word))
@@ -203,21 +199,21 @@ static void parse_kinds(const char *text, struct flood_conf *conf)
 static void parse_args(int argc, char **argv, struct options *o)
 {
 	static const struct option names[] = {
-		{ "dev", 1, 0, 'd' },	   { "dst", 1, 0, 'a' },      { "dport", 1, 0, 'p' },
-		{ "dmac", 1, 0, 'm' },	   { "smac", 1, 0, 'M' },     { "rate", 1, 0, 'r' },
-		{ "seconds", 1, 0, 's' },  { "kind", 1, 0, 'k' },     { "opts", 1, 0, 'o' },
-		{ "src", 1, 0, 'S' },	   { "cpu", 1, 0, 'c' },      { "no-count", 0, 0, 'n' },
-		{ "pass", 0, 0, 'P' },	   { "help", 0, 0, 'h' },     { 0 },
+		{ "dev", 1, 0, 'd' },     { "dst", 1, 0, 'a' },      { "dport", 1, 0, 'p' },
+		{ "dmac", 1, 0, 'm' },    { "rate", 1, 0, 'r' },     { "seconds", 1, 0, 's' },
+		{ "kind", 1, 0, 'k' },    { "opts", 1, 0, 'o' },     { "src", 1, 0, 'S' },
+		{ "cpu", 1, 0, 'c' },     { "no-count", 0, 0, 'n' }, { "pass", 0, 0, 'P' },
+		{ "generic", 0, 0, 'g' }, { "help", 0, 0, 'h' },     { 0 },
 	};
 	int c;
 
+	/* clang-format off */
 	while ((c = getopt_long(argc, argv, "h", names, NULL)) != -1) {
 		switch (c) {
 		case 'd': o->dev = optarg; break;
 		case 'a': parse_dst(optarg, o); break;
 		case 'p': parse_ports(optarg, o); break;
 		case 'm': parse_mac(optarg, o->dmac); o->has_dmac = true; break;
-		case 'M': parse_mac(optarg, o->smac); o->has_smac = true; break;
 		case 'r': o->rate = number("not a rate", optarg, 1e9); break;
 		case 's': o->seconds = number("not a time", optarg, 3600); break;
 		case 'k': o->kind = optarg; break;
@@ -226,10 +222,12 @@ static void parse_args(int argc, char **argv, struct options *o)
 		case 'c': o->cpu = number("not a CPU", optarg, CPU_SETSIZE - 1); break;
 		case 'n': o->no_count = true; break;
 		case 'P': o->pass = true; break;
+		case 'g': o->generic = true; break;
 		case 'h': fputs(usage_text, stdout); exit(0);
 		default: fputs(usage_text, stderr); exit(2);
 		}
 	}
+	/* clang-format on */
 	if (optind != argc)
 		bad_usage("unexpected", argv[optind]);
 	if (!o->dev)
@@ -256,15 +254,12 @@ static __u64 sum_words(const void *data, size_t len)
 
 static void device_mac(const char *dev, __u8 *mac)
 {
-	char path[128];
 	struct ifreq req = {};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", dev);
-	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &req)) {
-		snprintf(path, sizeof(path), "MAC address of %s", dev);
-		die(path, strerror(errno));
-	}
+	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &req))
+		die(dev, strerror(errno));
 	memcpy(mac, req.ifr_hwaddr.sa_data, ETH_ALEN);
 	close(fd);
 }
@@ -334,8 +329,7 @@ static void fill_conf(struct flood_conf *conf, struct options *o)
 		die(o->dev, strerror(errno));
 	if (o->pass)
 		return;
-	if (!o->has_smac)
-		device_mac(o->dev, o->smac);
+	device_mac(o->dev, o->smac);
 	conf->dport_first = o->dport_first;
 	conf->dport_count = o->dport_last - o->dport_first + 1;
 	if (o->rate)
@@ -346,9 +340,10 @@ static void fill_conf(struct flood_conf *conf, struct options *o)
 }
 
 /* Native where the driver can; a link, so that it goes with this process however that ends. */
-static int attach(struct bpf_program *prog, __u32 ifindex, const char *dev)
+static int attach(struct bpf_program *prog, __u32 ifindex, const struct options *o)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+	LIBBPF_OPTS(bpf_link_create_opts, opts,
+		    .flags = o->generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
 	int fd = bpf_link_create(bpf_program__fd(prog), ifindex, BPF_XDP, &opts);
 
 	if (fd < 0 && errno == EOPNOTSUPP) {
@@ -356,7 +351,7 @@ static int attach(struct bpf_program *prog, __u32 ifindex, const char *dev)
 		fd = bpf_link_create(bpf_program__fd(prog), ifindex, BPF_XDP, &opts);
 	}
 	if (fd < 0)
-		die(dev, errno == EBUSY ? "has an XDP program already" : strerror(errno));
+		die(o->dev, errno == EBUSY ? "has an XDP program already" : strerror(errno));
 	return fd;
 }
 
@@ -448,8 +443,8 @@ static void report(struct flood_bpf *skel, const struct flood_conf *conf, double
 
 	printf("{\"sent\":%llu,\"seconds\":%.3f,\"pps\":%.0f,\"synacks\":%llu,\"rsts\":%llu,"
 	       "\"others\":%llu,\"lost\":%llu,\"sent_bytes\":%llu,\"reply_bytes\":%llu}\n",
-	       sent, seconds, seconds > 0 ? sent / seconds : 0, in.synacks, in.rsts, in.others, lost,
-	       sent * conf->frame_len, in.bytes);
+	       sent, seconds, seconds > 0 ? sent / seconds : 0, in.synacks, in.rsts, in.others,
+	       lost, sent * conf->frame_len, in.bytes);
 }
 
 static void pin_to_cpu(int cpu)
@@ -485,7 +480,7 @@ int main(int argc, char **argv)
 		die("load", strerror(errno));
 	catch_signals(o.seconds);
 	if (o.pass) {
-		attach(skel->progs.flood_pass, conf.ifindex, o.dev);
+		attach(skel->progs.flood_pass, conf.ifindex, &o);
 		puts("ready");
 		fflush(stdout);
 		while (!stopped && !time_is_up)
@@ -493,7 +488,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!o.no_count)
-		attach(skel->progs.flood_count, conf.ifindex, o.dev);
+		attach(skel->progs.flood_count, conf.ifindex, &o);
 	pin_to_cpu(o.cpu);
 	fputs("sending\n", stderr);
 	lost = frames_lost(o.dev);

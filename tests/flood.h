@@ -5,10 +5,10 @@
 
 #include <linux/types.h>
 
-#define FLOOD_FP_SHIFT	4   /* pace in sixteenths of a nanosecond */
-#define FLOOD_LAG_NS	5000000ULL /* what was missed in a longer stall is not made up for */
-#define FLOOD_TAIL	8   /* bytes cut from each frame, see flood_send */
-#define FLOOD_MAX_FRAME 96  /* 94 bytes: Ethernet, IPv6, TCP, 20 bytes of options */
+#define FLOOD_FP_SHIFT  4          /* pace in sixteenths of a nanosecond */
+#define FLOOD_LAG_NS    5000000ULL /* what was missed in a longer stall is not made up for */
+#define FLOOD_TAIL      8          /* bytes cut from each frame, see flood_send */
+#define FLOOD_MAX_FRAME 96         /* 94 bytes: Ethernet, IPv6, TCP, 20 bytes of options */
 #define FLOOD_MAX_KINDS 8
 
 #define FLOOD_FLAG_FIN 0x01
@@ -19,17 +19,17 @@
 struct flood_conf {
 	__u16 frame[FLOOD_MAX_FRAME / 2]; /* all that is the same in every frame */
 	__u32 frame_len;
-	__u32 family;	      /* 4 or 6 */
-	__u32 source[4];      /* prefix of the random sources, wire order */
+	__u32 family;    /* 4 or 6 */
+	__u32 source[4]; /* prefix of the random sources, wire order */
 	__u32 source_mask[4];
-	__u64 ip_sum;	      /* one's complement sums of the template, not folded */
+	__u64 ip_sum; /* one's complement sums of the template, not folded */
 	__u64 tcp_sum;
-	__u64 interval_fp;    /* ns << FLOOD_FP_SHIFT between frames, 0 = no pace */
+	__u64 interval_fp; /* ns << FLOOD_FP_SHIFT between frames, 0 = no pace */
 	__u32 ifindex;
-	__u16 dport_first;    /* host order */
+	__u16 dport_first; /* host order */
 	__u16 dport_count;
-	__u32 opts;	      /* 0 or 20 bytes of options */
-	__u32 tsval_off;      /* from the TCP header; where TSval lies */
+	__u32 opts;      /* 0 or 20 bytes of options */
+	__u32 tsval_off; /* from the TCP header; where TSval lies */
 	__u32 kinds;
 	__u8 flags[FLOOD_MAX_KINDS];
 };

@@ -138,6 +138,7 @@ test_missing_privilege_is_named() { # N02 L11
 	other=$(mktemp -d /dev/shm/sw.XXXXXX)
 	chmod 755 "$other"
 	cp "$SW_BIN" "$other/synwarden"
+	# shellcheck disable=SC2317 # called through refused
 	at_nobody() { sv setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 	refused "attach" 1 CAP_ at_nobody "$other/synwarden" attach s0
 	expect_exit "status" 1 at_nobody "$other/synwarden" status
@@ -244,7 +245,7 @@ poke() {
 	local pin=$1 value
 	shift
 	value=$(bpftool -j map lookup pinned "$pin" key 0 0 0 0 | jq -r '.value | map(.[2:]) | join(" ")')
-	# shellcheck disable=SC2086 # bytes
+	# shellcheck disable=SC2086,SC2046 # bytes
 	set -- "$@" $(cut -d' ' -f$(($# + 1))- <<< "$value")
 	bpftool map update pinned "$pin" key 0 0 0 0 value hex "$@"
 }
@@ -291,8 +292,9 @@ test_maps_show_named_fields() { # N02
 		grep -q "\"${map##*:}\":" "$T/dump" ||
 			fail "no ${map##*:} in the dump of ${map%%:*}: $(sed -n 1,20p "$T/dump")"
 	done
-	for map in $(find $PIN -maxdepth 1 -type f -printf '%f\n'); do
-		bpftool -j map show pinned "$PIN/$map" | jq -e '.btf_id // (.type == "ringbuf")' > /dev/null ||
+	for map in "$PIN"/*; do
+		[ -f "$map" ] || continue
+		bpftool -j map show pinned "$map" | jq -e '.btf_id // (.type == "ringbuf")' > /dev/null ||
 			fail "map $map has no types"
 	done
 }

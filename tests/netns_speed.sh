@@ -17,7 +17,7 @@ need_speed() { [ "${SW_SPEED-}" = 1 ] || skip "takes minutes: SW_SPEED=1"; need 
 iperf() {
 	start server "$T/iperf-server" taskset -c 0 iperf3 -s -1 -p 5201
 	wait_until 5 listening server 5201
-	cl taskset -c 1 iperf3 -c "$SA" -p 5201 -J "$@" > "$T/iperf"
+	cl taskset -c $(($(nproc) - 1)) iperf3 -c "$SA" -p 5201 -J "$@" > "$T/iperf"
 	wait "$STARTED"
 	jq '.end.sum_received.bits_per_second / 1e6 | round' "$T/iperf"
 }
@@ -27,7 +27,9 @@ ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", a / b }'; }
 
 with_guard() { guard_up "$MODE" 5201; }
 without_guard() {
-	start server "$T/pass-s0" "$FLOOD" --pass --dev s0 --seconds 3600
+	local generic=()
+	[ "$MODE" = native ] || generic=(--generic)
+	start server "$T/pass-s0" "$FLOOD" --pass --dev s0 --seconds 3600 "${generic[@]}"
 	PASS[s0]=$STARTED
 	wait_until 5 grep -q ready "$T/pass-s0"
 }
@@ -60,8 +62,8 @@ test_gigabyte_each_way_at_full_speed() { # C03 A09 @modes @limit=600
 	net_up
 	for f in 4 6; do
 		family $f
-		compare_speed 5 0.97 -n 1G
-		compare_speed 5 0.97 -n 1G -R
+		compare_speed 7 0.97 -n 1G
+		compare_speed 7 0.97 -n 1G -R
 	done
 }
 

@@ -81,10 +81,14 @@ static void finish(struct run *run, struct client *client, size_t *outcome)
 static size_t *outcome_of(struct run *run, int err)
 {
 	switch (err) {
-	case ECONNREFUSED: return &run->refused;
-	case ECONNRESET: return &run->reset;
-	case ETIMEDOUT: return &run->timeout;
-	default: return &run->other;
+	case ECONNREFUSED:
+		return &run->refused;
+	case ECONNRESET:
+		return &run->reset;
+	case ETIMEDOUT:
+		return &run->timeout;
+	default:
+		return &run->other;
 	}
 }
 
@@ -240,7 +244,7 @@ static void parse_address(const char *text, struct options *o)
 static void parse_args(int argc, char **argv, struct options *o)
 {
 	static const struct option names[] = {
-		{ "dst", 1, 0, 'a' },	  { "port", 1, 0, 'p' },    { "rate", 1, 0, 'r' },
+		{ "dst", 1, 0, 'a' },     { "port", 1, 0, 'p' },    { "rate", 1, 0, 'r' },
 		{ "seconds", 1, 0, 's' }, { "timeout", 1, 0, 't' }, { 0 },
 	};
 	const char *dst = NULL;
@@ -248,12 +252,24 @@ static void parse_args(int argc, char **argv, struct options *o)
 
 	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		switch (c) {
-		case 'a': dst = optarg; break;
-		case 'p': o->port = number(optarg, 1, 65535); break;
-		case 'r': o->rate = number(optarg, 0.1, 1e5); break;
-		case 's': o->seconds = number(optarg, 0, 3600); break;
-		case 't': o->timeout_ns = number(optarg, 1, 1e6) * 1e6; break;
-		default: fputs(usage_text, stderr); exit(2);
+		case 'a':
+			dst = optarg;
+			break;
+		case 'p':
+			o->port = number(optarg, 1, 65535);
+			break;
+		case 'r':
+			o->rate = number(optarg, 0.1, 1e5);
+			break;
+		case 's':
+			o->seconds = number(optarg, 0, 3600);
+			break;
+		case 't':
+			o->timeout_ns = number(optarg, 1, 1e6) * 1e6;
+			break;
+		default:
+			fputs(usage_text, stderr);
+			exit(2);
 		}
 	}
 	if (optind != argc || !dst || !o->port || o->rate * o->seconds > MAX_TRIES - 1) {

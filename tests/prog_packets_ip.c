@@ -226,6 +226,11 @@ static const struct row chains6[] = {
 	  { .flags = SYN, .ext = { { 60, 8, 0, 200 } } },
 	  SW_DROP_IPV6_CHAIN,
 	  .off = SW_PASS_IP_MALFORMED },
+	/* Linux does not check a length of 0 in front of hop-by-hop options */
+	{ "hop-by-hop behind a payload length of 0",
+	  { .flags = SYN, .lie_tot_len = LIE(0), .ext = { { 0, 8 } } },
+	  SW_DROP_IPV6_CHAIN,
+	  .off = SW_PASS_IP_MALFORMED },
 	{ "extension past the payload length",
 	  { .flags = SYN, .lie_tot_len = LIE(4), .ext = { { 60, 8 } } },
 	  SW_DROP_IPV6_CHAIN,

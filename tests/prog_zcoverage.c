@@ -40,6 +40,8 @@ static const char *excuse(enum sw_reason r)
 		return "no packet may reach it";
 	if (r == SW_PASS_NO_TAILROOM)
 		return "BPF_PROG_TEST_RUN always has tailroom for four bytes";
+	if (r == SW_PASS_SPLIT_HEADER)
+		return "a driver's doing: the first buffer of BPF_PROG_TEST_RUN holds 3.5 kB";
 	if (guard.engine == SW_ENGINE_REQSK)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(reqsk_only); i++)

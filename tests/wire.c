@@ -25,9 +25,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FRAME_MAX   (sizeof(struct virtio_net_hdr) + 66000)
+#define FRAME_MAX    (sizeof(struct virtio_net_hdr) + 66000)
 #define SOCKET_BYTES (64 << 20)
-#define SEGMENT_GAP 24 /* preamble, gap and checksum on a real wire, per frame */
+#define SEGMENT_GAP  24 /* preamble, gap and checksum on a real wire, per frame */
 
 struct frame {
 	struct frame *next;
@@ -228,25 +228,46 @@ static double number(const char *text, double max)
 static void parse_args(int argc, char **argv, struct options *o)
 {
 	static const struct option names[] = {
-		{ "a", 1, 0, 'a' },    { "b", 1, 0, 'b' },	 { "delay", 1, 0, 'd' },
-		{ "loss", 1, 0, 'l' }, { "dup", 1, 0, 'D' },	 { "reorder", 1, 0, 'r' },
-		{ "mbit", 1, 0, 'm' }, { "queue", 1, 0, 'q' }, { "seed", 1, 0, 's' },
-		{ 0 },
+		{ "a", 1, 0, 'a' },     { "b", 1, 0, 'b' },
+		{ "delay", 1, 0, 'd' }, { "loss", 1, 0, 'l' },
+		{ "dup", 1, 0, 'D' },   { "reorder", 1, 0, 'r' },
+		{ "mbit", 1, 0, 'm' },  { "queue", 1, 0, 'q' },
+		{ "seed", 1, 0, 's' },  { 0 },
 	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		switch (c) {
-		case 'a': o->dev[0] = optarg; break;
-		case 'b': o->dev[1] = optarg; break;
-		case 'd': o->delay_ns = number(optarg, 600000) * 1e6; break;
-		case 'l': o->loss = number(optarg, 100) / 100; break;
-		case 'D': o->dup = number(optarg, 100) / 100; break;
-		case 'r': o->reorder = number(optarg, 100) / 100; break;
-		case 'm': o->mbit = number(optarg, 1e6); break;
-		case 'q': o->queue_ns = number(optarg, 600000) * 1e6; break;
-		case 's': random_state ^= (uint64_t)(number(optarg, 1e9) + 1) << 20; break;
-		default: fputs(usage_text, stderr); exit(2);
+		case 'a':
+			o->dev[0] = optarg;
+			break;
+		case 'b':
+			o->dev[1] = optarg;
+			break;
+		case 'd':
+			o->delay_ns = number(optarg, 600000) * 1e6;
+			break;
+		case 'l':
+			o->loss = number(optarg, 100) / 100;
+			break;
+		case 'D':
+			o->dup = number(optarg, 100) / 100;
+			break;
+		case 'r':
+			o->reorder = number(optarg, 100) / 100;
+			break;
+		case 'm':
+			o->mbit = number(optarg, 1e6);
+			break;
+		case 'q':
+			o->queue_ns = number(optarg, 600000) * 1e6;
+			break;
+		case 's':
+			random_state ^= (uint64_t)(number(optarg, 1e9) + 1) << 20;
+			break;
+		default:
+			fputs(usage_text, stderr);
+			exit(2);
 		}
 	}
 	if (optind != argc || !o->dev[0] || !o->dev[1]) {

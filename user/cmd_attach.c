@@ -151,7 +151,7 @@ int cmd_attach(const struct opts *o, int argc, char **argv)
 	if (!err)
 		err = probe_require_bpffs(o->pin);
 	if (!err)
-		err = lock_take(o->pin, &lock);
+		err = lock_take(&lock);
 	if (!err)
 		err = clear_remains(o->pin, &found);
 	if (err)
@@ -243,7 +243,7 @@ int cmd_detach(const struct opts *o, int argc, char **argv)
 	if (!err)
 		err = probe_require_bpffs(o->pin);
 	if (!err)
-		err = lock_take(o->pin, &lock);
+		err = lock_take(&lock);
 	if (!err)
 		err = all ? detach_all(&g, o->pin) : detach_some(&g, o->pin, argc, argv);
 	return exit_code(err);
@@ -261,7 +261,7 @@ int cmd_adopt(const struct opts *o, int argc, char **argv)
 	if (!err)
 		err = probe_require_bpffs(o->pin);
 	if (!err)
-		err = lock_take(o->pin, &lock);
+		err = lock_take(&lock);
 	if (!err)
 		err = guard_open(&g, o->pin);
 	if (!err)

@@ -137,7 +137,7 @@ int cmd_key(const struct opts *o, int argc, char **argv)
 
 	if (argc != 1 || (!rotate && strcmp(argv[0], "show")))
 		return log_usage("key needs show or rotate");
-	if (rotate && (probe_require_bpffs(o->pin) || lock_take(o->pin, &lock)))
+	if (rotate && (probe_require_bpffs(o->pin) || lock_take(&lock)))
 		return EXIT_FAILURE;
 	err = guard_open(&g, o->pin);
 	if (!err)

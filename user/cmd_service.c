@@ -386,7 +386,7 @@ int cmd_service(const struct opts *o, int argc, char **argv)
 	}
 	err = probe_require_bpffs(o->pin);
 	if (!err)
-		err = lock_take(o->pin, &lock);
+		err = lock_take(&lock);
 	if (!err)
 		err = guard_open(&g, o->pin);
 	if (!err)

@@ -20,7 +20,6 @@
 #define KFUNC_ASSIGN   "bpf_sk_assign_tcp_reqsk"
 #define RMEM_MAX       "/proc/sys/net/core/rmem_max"
 #define RMEM_MAX_USUAL 212992 /* kernels before 6.12 hide the file in a namespace */
-#define SYNACK_CAP_PPS 20000
 #define EVENT_GAP_MS   100
 
 static const char *const map_names[] = {
@@ -153,7 +152,6 @@ static int fill_settings(struct guard *g)
 	struct sw_settings s = {
 		.abi_version = SW_ABI_VERSION,
 		.engine = g->engine,
-		.synack_cap_pps = SYNACK_CAP_PPS,
 		.event_gap_ms = EVENT_GAP_MS,
 	};
 	struct timespec now;

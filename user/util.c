@@ -186,24 +186,17 @@ static void signals_hold(int how)
 	sigprocmask(how, &set, NULL);
 }
 
-int lock_take(const char *pin, int *fd)
+int lock_take(int *fd)
 {
-	char dir[PATH_MAX];
-	const char *slash = strrchr(pin, '/');
-	int lock;
+	int lock = open(SW_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int err;
 
-	err = path_format(dir, sizeof(dir), "%.*s", slash && slash != pin ? (int)(slash - pin) : 1,
-			  slash ? pin : ".");
-	if (err)
-		return log_err(err, "lock for %s", pin);
-	lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lock < 0)
-		return log_err(-errno, "open %s", dir);
+		return log_err(-errno, "open %s", SW_LOCK);
 	if (flock(lock, LOCK_EX | LOCK_NB)) {
-		log_debug("waiting for another run that changes the guard at %s", pin);
+		log_note("waiting for another run that changes a guard");
 		if (flock(lock, LOCK_EX)) {
-			err = log_err(-errno, "lock %s", dir);
+			err = log_err(-errno, "lock %s", SW_LOCK);
 			close(lock);
 			return err;
 		}

@@ -80,11 +80,12 @@ int tree_remove(const char *path);
 int random_fill(void *buf, size_t size);
 
 /*
- * Serialises every run that changes the guard at `pin`: an exclusive lock on the directory
- * that holds it, which is there before the guard is. SIGINT, SIGTERM and SIGHUP wait until
+ * Serialises every run that changes a guard: an exclusive lock on a file only root can open,
+ * so that nobody else can hold us up. SIGINT, SIGTERM and SIGHUP wait until
  * the lock is released, so an interrupt never leaves half a guard.
  */
-int lock_take(const char *pin, int *fd);
+int lock_take(int *fd);
+#define SW_LOCK "/run/synwarden.lock"
 void lock_release(int *fd);
 #define autolock __attribute__((cleanup(lock_release)))
 
