@@ -282,10 +282,10 @@ tell() {
 			(.answered | mega | span(2) | pad(16)) +
 			(.sent.median / 1e6 | fix(2) | pad(11))), "",
 		"3. real clients, connect and reply, under '$FLOOD_PPS' spoofed SYN/s (times of those that succeed)",
-		"   \("" | fill(34)) success %   p50 ms   p99 ms        min..max   SYN-ACK/s",
+		"   \("" | fill(34)) success %   p50 ms   p99 ms          min..max   SYN-ACK/s",
 		(.clients[] | "   \($names[.name] | fill(34))" + (.success.median | fix(2) | pad(10)) +
 			(.p50_ms.median | fix(2) | pad(9)) + (.p99_ms.median | fix(2) | pad(9)) +
-			(.p99_ms | span(2) | pad(16)) + (.synack_pps.median | fix(0) | pad(12)))' "$T/result"
+			(.p99_ms | span(2) | pad(18)) + (.synack_pps.median | fix(0) | pad(12)))' "$T/result"
 }
 
 # The first two rows and the last of the cost table.
@@ -335,10 +335,12 @@ need_all() {
 }
 
 interrupted() {
+	local inner=
 	trap '' INT TERM HUP
 	# unshare blocks SIGTERM; killing process 1 of its namespace ends all in it
-	# shellcheck disable=SC2046 # a list of process ids
-	[ -z "$CHILD" ] || { kill -KILL $(ps -o pid= --ppid "$CHILD"); wait "$CHILD"; } || true
+	[ -z "$CHILD" ] || inner=$(ps -o pid= --ppid "$CHILD") || true
+	[ -z "$inner" ] || kill -KILL "${inner// /}" || true
+	[ -z "$CHILD" ] || wait "$CHILD" || true
 	progress "bench: interrupted"
 	exit 130
 }
