@@ -116,8 +116,9 @@ test_sysctl_flips_lose_no_client() { # C02 A12
 	paced --dst "$SA" --port 80 --rate 200 --seconds 3 > "$T/paced"
 	stop $flipping
 	say "MEASURED sysctl flipped each 50 ms: $(cat "$T/paced")"
-	# a cookie ACK that meets 0 is refused by the host: rare, and told
-	expect_ge "served" "$(field ok < "$T/paced")" 590
+	# the sysctl is read each 10 ms: for that long after each change to 0, a tenth of this
+	# test, cookies still go out whose ACKs the host refuses
+	expect_ge "served" "$(field ok < "$T/paced")" 520
 }
 
 flip_mode() {
