@@ -51,7 +51,8 @@ struct sw_clock {
 #define SW_BUDGET_EXPIRED   (SW_MAX_SERVICES + 1)
 #define SW_BUDGET_KEEPALIVE (SW_MAX_SERVICES + 2)
 #define SW_BUDGET_SIGNED    (SW_MAX_SERVICES + 3)
-#define SW_BUDGETS          (SW_MAX_SERVICES + 4)
+#define SW_BUDGET_CLOSED    (SW_MAX_SERVICES + 4)
+#define SW_BUDGETS          (SW_MAX_SERVICES + 5)
 
 /* User space writes; XDP reads. Never full: fixed index. */
 struct {

@@ -7,6 +7,7 @@
 #include "synack.h"
 
 #define SW_TINY_MSS_PPS 64
+#define SW_CLOSED_PPS   10000
 #define SW_SIGNED_PPS   64
 #define SW_CAP_V4_MASK  bpf_htonl(0xffffff00) /* /24 */
 #define SW_CAP_V6_MASK  bpf_htonl(0xffff0000) /* /48 */
@@ -136,8 +137,10 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 	__u32 smallest = mss_of(p->family, 0);
 	enum sw_reason r;
 
-	if (h->state == SW_HOST_NONE)
-		return SW_PASS_NO_LISTENER;
+	if (h->state == SW_HOST_NONE) /* its RST tells an honest client; a flood earns none */
+		return budget_take(SW_BUDGET_CLOSED, SW_CLOSED_PPS, p->now_ns) ?
+			       SW_PASS_NO_LISTENER :
+			       SW_DROP_CLOSED_PORT;
 	if (h->state == SW_HOST_COOKIES_OFF)
 		return SW_PASS_COOKIES_OFF;
 	if (h->state == SW_HOST_UNFIT)

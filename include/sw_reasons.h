@@ -58,6 +58,7 @@
 	X(DROP_FRAGMENT, DROP, "drop_fragment", "fragment that cuts or hides a TCP header") \
 	X(DROP_IPV6_CHAIN, DROP, "drop_ipv6_chain", "IPv6 extension chain too long or cut") \
 	X(DROP_SYNACK_CAP, DROP, "drop_synack_cap", "SYN-ACK cap of the source prefix reached") \
+	X(DROP_CLOSED_PORT, DROP, "drop_closed_port", "SYN to a closed port beyond the budget") \
 	X(DROP_COOKIE, DROP, "drop_cookie", "ACK without a valid cookie or connection") \
 	X(DROP_EXPIRED, DROP, "drop_expired", "ACK with a cookie past its life") \
 	/* tc ingress: the hand-over. */ \

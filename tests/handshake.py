@@ -267,7 +267,7 @@ def replay_after_close(lab):
     conn.push()
     echo(conn)
     conn.reset()
-    for pause in (0.2, 1.2):
+    for pause in (0.2, 2.3):  # while the tuple is known, and past that
         time.sleep(pause)
         conn.snd_nxt, conn.rcv_nxt, conn.ts_recent = first
         conn.push(b"again", advance=False)

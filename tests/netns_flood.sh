@@ -93,11 +93,14 @@ test_carpet_over_all_ports() { # A02 E07 @limit=90
 	guard attach s0 > /dev/null
 	guard service add any 1-65535 --mode always
 	family 4
-	flood_and_serve "carpet" --dst "$SA" --dport 1-65535 --opts 20
+	# half the rate: every port is a listener to look up, and the ring must not overflow
+	flood_and_serve "carpet" --dst "$SA" --dport 1-65535 --opts 20 --rate 120000
 	expect_eq "most half-open connections" 0 "$PEAK"
 	# two ports of 65,535 are open
 	expect_le "SYN-ACKs" "$(field synacks < "$T/sent")" $(($(field sent < "$T/sent") / 10000))
-	expect_ge "left to the host, which resets" "$(packets pass_no_listener)" 100000
+	# 10,000 a second and CPU
+	expect_ge "left to the host, which resets" "$(packets pass_no_listener)" 20000
+	expect_ge "beyond the budget" "$(packets drop_closed_port)" 50000
 }
 
 test_flood_of_everything_but_syns() { # B01 B11 I04

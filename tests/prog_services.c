@@ -202,6 +202,22 @@ TEST(tiny_mss_goes_to_the_host_on_a_budget_only, "A08")
 		CHECK_EQ(f.seq >> 5 & 7, 0); /* remembered as the smallest */
 }
 
+TEST(syns_to_a_closed_port_reach_the_host_on_a_budget_only, "A02")
+{
+	struct spec syn = { .flags = SYN };
+
+	static struct packet p;
+
+	packet_build(&p, &syn);
+	budget_settle();
+	for (int i = 0; i < 12000; i++)
+		run_bare(xdp_fd(), &p);
+	/* a second may end meanwhile and begin a new budget */
+	CHECK(counter_of(SW_PASS_NO_LISTENER) >= 10000);
+	CHECK_EQ(counter_of(SW_PASS_NO_LISTENER) + counter_of(SW_DROP_CLOSED_PORT), 12000);
+	CHECK(counter_of(SW_DROP_CLOSED_PORT) >= 1);
+}
+
 /* A signature costs its forger nothing: beyond the budget it is a SYN like any other. */
 TEST(signed_syns_go_to_the_host_on_a_budget_only, "A03 C09")
 {
