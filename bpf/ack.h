@@ -92,7 +92,7 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	if (h->no_meta || !mark_write(ctx, &m)) {
 		struct sw_settings *set = settings();
 
-		if (set)
+		if (set && !set->recheck) /* a line all CPUs read */
 			set->recheck = 1;
 	}
 	return keepalive ? SW_PASS_KEEPALIVE : SW_PASS_COOKIE;

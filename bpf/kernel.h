@@ -19,9 +19,7 @@
 
 #include <stdbool.h>
 
-/* From headers that pull in libc: linux/if_ether.h and linux/pkt_cls.h lack or guard these. */
-#define VLAN_VID_TAG_LEN 4
-#define TC_NEXT          (-1) /* TCX_NEXT and TC_ACT_UNSPEC: the next program decides */
+#define TC_NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: the next program decides */
 
 enum sw_tcp_state {
 	SW_TCP_LISTEN = 10
