@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A segment with ACK to a guarded service: of a connection the host holds, the end of a
- * cookie handshake, or neither. Uncheckable segments are swallowed, never passed to the
+ * A segment to a guarded service that is not a SYN: of a connection the host holds, the end
+ * of a cookie handshake, or neither. Uncheckable segments are swallowed, never passed to the
  * listener: it would reset an innocent client whose ACK is merely late.
  */
 #ifndef SW_ACK_H
@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "csum.h"
 #include "handover.h"
+#include "track.h"
 
 #define SW_EXPIRED_PPS     100
 #define SW_KEEPALIVE_PPS   1000
@@ -57,6 +58,26 @@ static __always_inline bool is_keepalive(const struct sw_pkt *p)
 	       p->enforce;
 }
 
+/*
+ * A handshake has ended well: its connection is in the table, though the host has yet to
+ * take it. Until it was seen to, only a cookie or the host's socket speak for it.
+ */
+static __always_inline void note_opened(struct sw_pkt *p, bool keepalive)
+{
+	if (!p->enforce)
+		return;
+	p->birth = (struct sw_birth){
+		.table = SW_TABLE_CONNS,
+		.state = p->flags & TH_FIN ? SW_CLOSE_WAIT : SW_ESTABLISHED,
+		.flags = p->flags & TH_FIN ? SW_CONN_CLIENT_FIN : 0,
+		.rcv_nxt = p->seq + keepalive,
+		.client_fin = p->seq + p->l4_len - p->doff,
+		.server_fin = p->ack - 1,
+	};
+
+	conn_open(p);
+}
+
 /* A cookie of ours behind p: marked for tc. SW_CONTINUE: no cookie; c tells more. */
 static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_pkt *p,
 						 const struct sw_host *h, struct sw_cookie *c)
@@ -79,11 +100,11 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 		return SW_DROP_TCP_CSUM;
 	ago = cookie_used_ago(c->hash, p->now_ns);
 	if (ago != SW_USED_NEVER) {
-		if (host_holds(ctx, p) == SW_HELD_SOCKET) {
-			known_note(p);
-			return SW_PASS_KNOWN;
-		}
-		if (cookie_is_spent(ago))
+		enum sw_reason r = judge_held(ctx, p) & 63;
+
+		if (r && r != SW_PASS_HOST_COOKIE)
+			return r;
+		if (cookie_is_spent(ago) || is_tombstone(p))
 			return SW_PASS_COOKIE_USED;
 	}
 	if (keepalive && !keepalive_to_ack(ctx, p))
@@ -95,86 +116,90 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 		if (set && !set->recheck) /* a line all CPUs read */
 			set->recheck = 1;
 	}
+	note_opened(p, keepalive);
 	return keepalive ? SW_PASS_KEEPALIVE : SW_PASS_COOKIE;
 }
 
-/* A cookie the kernel made: before the guard was armed, or by its engine `listener`. */
-static __always_inline bool kernel_cookie_ok(struct xdp_md *ctx, const struct sw_pkt *p,
-					     struct bpf_sock *sk)
+/* A tuple that none of the tables knows, nor the host, as far as it was asked. */
+static __always_inline enum sw_reason judge_stray(struct sw_pkt *p, const struct sw_host *h,
+						  struct sw_cookie *c, bool own)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	void *l3 = data + (p->l3 & 31);
-	struct tcphdr *th = data + (p->l4 & 0xfff);
-
-	if ((void *)(th + 1) > end)
-		return false;
-	if (is_v4(p))
-		return l3 + sizeof(struct iphdr) <= end &&
-		       !bpf_tcp_check_syncookie(sk, l3, sizeof(struct iphdr), th, sizeof(*th));
-	return l3 + sizeof(struct ipv6hdr) <= end &&
-	       !bpf_tcp_check_syncookie(sk, l3, sizeof(struct ipv6hdr), th, sizeof(*th));
-}
-
-/* SW_CONTINUE: only a listener knows the tuple, and it would reset it. */
-static __noinline enum sw_reason ask_host(struct xdp_md *ctx, struct sw_pkt *p)
-{
-	struct bpf_sock *sk = lookup(ctx, p, false);
-	enum sw_reason r = SW_CONTINUE;
-
-	if (!sk)
-		return SW_PASS_NO_LISTENER;
-	if (sk->state != SW_TCP_LISTEN) {
-		known_note(p);
-		r = SW_PASS_KNOWN;
-	} else if (!(p->flags & TH_SYN) && kernel_cookie_ok(ctx, p, sk)) {
-		r = sw_boot.engine == SW_ENGINE_LISTENER ? SW_PASS_COOKIE : SW_PASS_HOST_COOKIE;
-	}
-	bpf_sk_release(sk);
-	return r;
-}
-
-/*
- * No socket lately seen. Not static: the verifier then checks it once, for any p and h, and
- * not again for each path that leads here. Returns enum sw_reason.
- */
-__noinline int judge_unknown_ack(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host *h)
-{
-	struct sw_cookie c = {};
-	enum sw_reason r;
-	bool own;
-
-	if (!p || !h)
-		return SW_DROP_BUG;
-	if (epoch_of(p->now_ns + SW_CLOCK_LAG_NS) != epoch_of(p->now_ns))
-		p->now_ns = bpf_ktime_get_ns(); /* another CPU may be in the next epoch */
-	own = sw_boot.engine == SW_ENGINE_REQSK && h->state == SW_HOST_READY &&
-	      !(p->flags & TH_SYN);
-	if (own) {
-		r = ack_cookie(ctx, p, h, &c);
-		if (r)
-			return r;
-	}
-	r = ask_host(ctx, p);
-	if (r)
-		return r;
+	if (p->flags & TH_RST)
+		return SW_DROP_RST;
+	if (p->flags & TH_SYN)
+		return SW_DROP_SYNACK;
+	if (h->state == SW_HOST_NONE) /* its RST tells an honest peer; a flood earns none */
+		return budget_take(SW_BUDGET_CLOSED, SW_CLOSED_PPS, p->now_ns) ?
+			       SW_PASS_NO_LISTENER :
+			       SW_DROP_CLOSED_PORT;
 	if (h->state == SW_HOST_COOKIES_OFF)
 		return SW_PASS_COOKIES_OFF;
 	if (h->state == SW_HOST_UNFIT)
 		return SW_PASS_LISTENER;
 	if (own && budget_take(SW_BUDGET_EXPIRED, SW_EXPIRED_PPS, p->now_ns)) {
-		c.epoch = epoch_of(p->now_ns) - ((epoch_of(p->now_ns) ^ c.isn) & 1);
-		if (cookie_expired(p, h->wscale, &c))
+		c->epoch = epoch_of(p->now_ns) - ((epoch_of(p->now_ns) ^ c->isn) & 1);
+		if (cookie_expired(p, h->wscale, c))
 			return SW_DROP_EXPIRED;
 	}
 	return SW_DROP_COOKIE;
 }
 
-static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, struct sw_pkt *p,
-						struct sw_host *h, const struct sw_settings *set)
+/*
+ * Whether the host may hold p's tuple. Its listener's own cookies leave no trace in the
+ * filter, so while one may be about every ACK is worth the question.
+ */
+static __always_inline bool is_worth_asking(const struct sw_pkt *p, const struct sw_settings *set)
 {
-	if (known_fresh(p, set))
-		return SW_PASS_KNOWN;
-	return judge_unknown_ack(ctx, p, h) & 63; /* for the verifier: an index later */
+	return sw_boot.engine == SW_ENGINE_LISTENER || live_maybe(p->hash, set) ||
+	       ((p->flags & (TH_ACK | TH_RST)) == TH_ACK && p->now_ns < set->grace_until_ns);
+}
+
+/*
+ * Anything but the everyday segment of a known connection, see is_everyday(), and a SYN. Not
+ * static: the verifier then checks it once, for any p and h, and not again for each path
+ * that leads here. Returns enum sw_reason.
+ */
+__noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host *h)
+{
+	struct sw_settings *set = settings();
+	struct sw_cookie *c;
+	struct sw_conn *conn = NULL;
+	enum sw_reason r;
+	bool own, ask;
+
+	if (!p || !h || !set)
+		return SW_DROP_BUG;
+	c = &p->cookie;
+	__builtin_memset(c, 0, sizeof(*c));
+	if (epoch_of(p->now_ns + SW_CLOCK_LAG_NS) != epoch_of(p->now_ns))
+		p->now_ns = bpf_ktime_get_ns(); /* another CPU may be in the next epoch */
+	ask = is_worth_asking(p, set);
+	if (ask)
+		conn = conn_at(conn_find(p));
+	if (conn && conn->flags & SW_CONN_CONFIRMED && conn->state != SW_CLOSED) {
+		r = judge_held(ctx, p) & 63;
+		if (r)
+			return r;
+		ask = false;
+	}
+	own = sw_boot.engine == SW_ENGINE_REQSK && h->state == SW_HOST_READY &&
+	      (p->flags & (TH_ACK | TH_SYN | TH_RST)) == TH_ACK;
+	if (own) {
+		r = ack_cookie(ctx, p, h, c);
+		if (r)
+			return r;
+	}
+	if (ask) {
+		if (sw_boot.engine == SW_ENGINE_REQSK &&
+		    !budget_take(SW_BUDGET_ASK, set->ask_pps, p->now_ns))
+			return SW_PASS_UNASKED;
+		r = judge_held(ctx, p) & 63;
+		if (r == SW_PASS_COOKIE)
+			note_opened(p, false);
+		if (r)
+			return r;
+	}
+	return judge_stray(p, h, c, own);
 }
 
 #endif /* SW_ACK_H */

@@ -87,19 +87,6 @@ static __noinline __u32 profile_index(__u32 ws, __u32 has)
 	return none ? 4 : ws < 2 ? 5 : ws < 4 ? 6 : ws < 6 ? 7 : ws < 7 ? 8 : ws < 8 ? 9 : 10;
 }
 
-/* What a cookie stands for. */
-struct sw_cookie {
-	__u64 hash; /* 0: none */
-	__u32 isn;  /* ours */
-	__u32 epoch;
-	__u32 sent_ticks; /* with timestamps: when the SYN-ACK left */
-	__u32 age_ticks;  /* and how long ago, plus SW_TS_LAG_TICKS */
-	__u8 mss;         /* index */
-	__u8 wscale;      /* client's, SW_WSCALE_NONE */
-	__u8 has;         /* SW_OPT_* remembered */
-	__u8 pad;
-};
-
 static __always_inline __u32 epoch_of(__u64 now_ns)
 {
 	return now_ns >> SW_EPOCH_SHIFT;

@@ -60,12 +60,17 @@ static __always_inline __u64 mix64(__u64 h, __u64 x)
 	return h ^ h >> 32;
 }
 
+static __always_inline bool is_mapped(const __be32 *addr)
+{
+	return addr[2] == bpf_htonl(0xffff) && !addr[0] && !addr[1];
+}
+
 /* Of the tuple as the server sees it: client address and port, server address and port. */
 static __always_inline __u64 tuple_hash(const __be32 *client, const __be32 *server, __be32 ports)
 {
 	__u64 h = sw_boot.seed0 ^ ports;
 
-	if (client[2] != bpf_htonl(0xffff) || client[0] || client[1]) {
+	if (!is_mapped(client)) {
 		h = mix64(h, (__u64)client[0] << 32 | client[1]);
 		h = mix64(h, (__u64)server[0] << 32 | server[1]);
 		h = mix64(h, (__u64)client[2] << 32 | server[2]);

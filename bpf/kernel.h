@@ -21,9 +21,21 @@
 
 #define TC_NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: the next program decides */
 
+/* include/net/tcp_states.h */
 enum sw_tcp_state {
-	SW_TCP_LISTEN = 10
-}; /* include/net/tcp_states.h */
+	SW_TCP_ESTABLISHED = 1,
+	SW_TCP_SYN_SENT,
+	SW_TCP_SYN_RECV,
+	SW_TCP_FIN_WAIT1,
+	SW_TCP_FIN_WAIT2,
+	SW_TCP_TIME_WAIT,
+	SW_TCP_CLOSE,
+	SW_TCP_CLOSE_WAIT,
+	SW_TCP_LAST_ACK,
+	SW_TCP_LISTEN,
+	SW_TCP_CLOSING,
+	SW_TCP_NEW_SYN_RECV,
+};
 
 #define SOCK_RCVBUF_LOCK 2 /* include/net/sock.h */
 
@@ -62,6 +74,9 @@ struct in6_addr___sw {
 } SW_CORE;
 
 struct sock_common {
+	__u32 skc_rcv_wnd;    /* of a request socket */
+	__u32 skc_tw_rcv_nxt; /* of a TIME-WAIT one */
+	__u32 skc_tw_snd_nxt;
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
 	__be16 skc_dport;
@@ -96,11 +111,41 @@ struct tcp_options_received {
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	struct tcp_options_received rx_opt;
+	__u32 rcv_nxt;
+	__u32 rcv_wup;
+	__u32 rcv_wnd;
+	__u32 snd_una;
+	__u32 write_seq;
 	__u32 window_clamp;
 	__u8 scaling_ratio;
 	bool is_mptcp;
 	void *md5sig_info;
 	void *ao_info;
+} SW_CORE;
+
+struct inet_timewait_sock {
+	struct sock_common __tw_common;
+	unsigned char tw_substate;
+} SW_CORE;
+
+struct tcp_timewait_sock {
+	struct inet_timewait_sock tw_sk;
+	__u32 tw_rcv_wnd;
+	__u32 tw_ts_recent;
+} SW_CORE;
+
+struct request_sock {
+	struct sock_common __req_common;
+} SW_CORE;
+
+struct inet_request_sock {
+	struct request_sock req;
+} SW_CORE;
+
+struct tcp_request_sock {
+	struct inet_request_sock req;
+	__u32 snt_isn;
+	__u32 rcv_nxt;
 } SW_CORE;
 
 struct bpf_iter_meta {

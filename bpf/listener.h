@@ -19,12 +19,6 @@ enum sw_host_state {
 	SW_HOST_READY,
 };
 
-enum sw_held {
-	SW_HELD_NONE,
-	SW_HELD_LISTENER,
-	SW_HELD_SOCKET
-};
-
 /* ctx of either hook. The caller releases what is returned. */
 static __always_inline struct bpf_sock *lookup(void *ctx, const struct sw_pkt *p, bool listener)
 {
@@ -43,19 +37,6 @@ static __always_inline struct bpf_sock *lookup(void *ctx, const struct sw_pkt *p
 	t.ipv6.sport = listener ? 0 : p->sport;
 	t.ipv6.dport = p->dport;
 	return bpf_skc_lookup_tcp(ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
-}
-
-/* Exact; costs about 115 ns. */
-static __noinline enum sw_held host_holds(void *ctx, const struct sw_pkt *p)
-{
-	struct bpf_sock *sk = lookup(ctx, p, false);
-	enum sw_held held;
-
-	if (!sk)
-		return SW_HELD_NONE;
-	held = sk->state == SW_TCP_LISTEN ? SW_HELD_LISTENER : SW_HELD_SOCKET;
-	bpf_sk_release(sk);
-	return held;
 }
 
 static __always_inline __u32 log2_of(__u32 x)

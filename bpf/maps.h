@@ -43,8 +43,10 @@ struct sw_budget {
 struct sw_clock {
 	__u64 ns;
 	__u64 jiffies;
-	__u32 left;   /* reuses of ns before it is read again */
-	__u32 streak; /* readings in a row as close as in a flood */
+	__u32 left;          /* reuses of ns before it is read again */
+	__u32 streak;        /* readings in a row as close as in a flood */
+	__u32 state_changes; /* since the last state event */
+	__u32 pad;
 };
 
 #define SW_BUDGET_TINY_MSS  (SW_MAX_SERVICES + 0) /* below: host_syns of the service */
@@ -52,7 +54,11 @@ struct sw_clock {
 #define SW_BUDGET_KEEPALIVE (SW_MAX_SERVICES + 2)
 #define SW_BUDGET_SIGNED    (SW_MAX_SERVICES + 3)
 #define SW_BUDGET_CLOSED    (SW_MAX_SERVICES + 4)
-#define SW_BUDGETS          (SW_MAX_SERVICES + 5)
+#define SW_BUDGET_ASK       (SW_MAX_SERVICES + 5)
+#define SW_BUDGET_STATE     (SW_MAX_SERVICES + 6)
+#define SW_BUDGETS          (SW_MAX_SERVICES + 7)
+
+#define SW_CHALLENGE_SLOTS 4096
 
 /* User space writes; XDP reads. Never full: fixed index. */
 struct {
@@ -121,7 +127,43 @@ struct {
 	__type(value, struct sw_rx);
 } sw_rx SEC(".maps");
 
-/* Constant memory, shared by CPUs; see memory.h. */
+/*
+ * The connection tables and what is counted of them; see conns.h. Sized by the loader, mapped
+ * by user space. Full: the connection goes on untracked, sw_tables counts it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SW_WAYS);
+	__type(key, __u32);
+	__type(value, struct sw_conn);
+} sw_conns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SW_WAYS);
+	__type(key, __u32);
+	__type(value, struct sw_conn);
+} sw_half SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SW_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct sw_gauge);
+} sw_gauges SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SW_TABLE_MAX);
+	__type(key, __u32);
+	__type(value, struct sw_table_use);
+} sw_tables SEC(".maps");
+
+/* Constant memory, shared by CPUs; see memory.h. sw_live is sized by the loader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2 * SW_LIVE_WORDS);
@@ -137,18 +179,19 @@ struct {
 } sw_used SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SW_KNOWN_SLOTS);
-	__type(key, __u32);
-	__type(value, __u64);
-} sw_known SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SW_CAP_SLOTS);
 	__type(key, __u32);
 	__type(value, struct sw_cap);
 } sw_cap SEC(".maps");
+
+/* Challenge ACKs provoked per connection, by tuple hash. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_CHALLENGE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct sw_cap);
+} sw_challenge SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the guard remembers of connections, in constant memory that no spoofed packet can
- * fill: a presence filter, a cache of sockets seen, and the cookies already spent.
- * None of them grants anything: a wrong hit only costs a socket lookup.
+ * What the guard remembers beside the connection tables, in constant memory that no spoofed
+ * packet can fill: a presence filter, the cookies already spent, and budgets. None of them
+ * grants anything: a wrong hit only costs a socket lookup.
  */
 #ifndef SW_MEMORY_H
 #define SW_MEMORY_H
@@ -17,7 +17,8 @@
  */
 static __always_inline __u64 *live_word(__u64 hash, __u32 gen)
 {
-	__u32 idx = (hash >> 6 & (SW_LIVE_WORDS - 1)) + (gen & 1) * SW_LIVE_WORDS;
+	__u32 words = sw_boot.live_words;
+	__u32 idx = (hash >> 6 & (words - 1)) + (gen & 1) * words;
 
 	return bpf_map_lookup_elem(&sw_live, &idx);
 }
@@ -45,56 +46,6 @@ static __always_inline void live_mark(__u64 hash, const struct sw_settings *set)
 	live_set(hash, gen);
 	if (READ_ONCE(set->live_both))
 		live_set(hash, gen + 1);
-}
-
-/*
- * Tuples lately seen to own a host socket: tag of 40 hash bits over 24 bits of time. An
- * established segment costs this one line; it is written once a second and flow.
- */
-#define SW_KNOWN_TICK 30 /* shift: 1.07 s */
-
-static __always_inline __u64 *known_slot(__u64 hash)
-{
-	__u32 idx = hash & (SW_KNOWN_SLOTS - 1);
-
-	return bpf_map_lookup_elem(&sw_known, &idx);
-}
-
-/* With the filter's generation: what was known before a rebuild is asked for again. */
-static __always_inline __u64 known_tag(__u64 hash, const struct sw_settings *set)
-{
-	return (hash ^ (__u64)READ_ONCE(set->live_gen) << 24) & ~0xffffffULL;
-}
-
-static __always_inline __u64 known_word(const struct sw_pkt *p, const struct sw_settings *set)
-{
-	return known_tag(p->hash, set) | (p->now_ns >> SW_KNOWN_TICK & 0xffffff);
-}
-
-static __always_inline bool known_fresh(struct sw_pkt *p, const struct sw_settings *set)
-{
-	__u64 *slot = known_slot(pkt_hash(p));
-
-	/* this tick or the one before */
-	return slot && known_word(p, set) - READ_ONCE(*slot) <= 1;
-}
-
-static __always_inline void known_note(struct sw_pkt *p)
-{
-	__u64 *slot = known_slot(pkt_hash(p));
-	struct sw_settings *set = settings();
-
-	if (slot && set)
-		WRITE_ONCE(*slot, known_word(p, set));
-}
-
-/* The tuple begins anew: its ACK must be checked for a cookie, not waved through. */
-static __always_inline void known_forget(struct sw_pkt *p, const struct sw_settings *set)
-{
-	__u64 *slot = known_slot(pkt_hash(p));
-
-	if (slot && (READ_ONCE(*slot) ^ known_tag(p->hash, set)) >> 24 == 0)
-		WRITE_ONCE(*slot, 0);
 }
 
 /*
@@ -157,6 +108,8 @@ static __always_inline void cookie_note_used(__u64 cookie_hash, __u64 now_ns)
 	if (slot)
 		WRITE_ONCE(*slot, used_word(cookie_hash, now_ns));
 }
+
+#define SW_CLOSED_PPS 10000 /* segments to closed ports that the host may answer */
 
 /* One of `limit` a second (of 1.07 s) and CPU, in budget `idx`. */
 static __always_inline bool budget_take(__u32 idx, __u32 limit, __u64 now_ns)

@@ -38,7 +38,47 @@ struct sw_opts {
 	__u8 has;    /* SW_OPT_* */
 };
 
+/* What a cookie stands for. */
+struct sw_cookie {
+	__u64 hash; /* 0: none */
+	__u32 isn;  /* ours */
+	__u32 epoch;
+	__u32 sent_ticks; /* with timestamps: when the SYN-ACK left */
+	__u32 age_ticks;  /* and how long ago, plus SW_TS_LAG_TICKS */
+	__u8 mss;         /* index */
+	__u8 wscale;      /* client's, SW_WSCALE_NONE */
+	__u8 has;         /* SW_OPT_* remembered */
+	__u8 pad;
+};
+
+/* The host's socket, as oracle.h saw it. Sequence numbers in host order. */
+struct sw_view {
+	__u8 state;   /* enum sw_state; SW_FREE: the host holds nothing */
+	__u8 unknown; /* 1: a socket whose numbers cannot be read (MPTCP, sockmap) */
+	__u8 pad[2];
+	__u32 rcv_nxt;
+	__u32 rcv_end; /* right edge of the receive window */
+	__u32 rcv_wnd;
+	__u32 snd_una;
+	__u32 snd_nxt; /* behind all that may have been sent */
+	__u32 snd_end; /* acknowledging this acknowledges our FIN, or our SYN before there is one */
+	__u32 ts_recent; /* TIME-WAIT */
+};
+
+/* What an entry of the connection table begins with. */
+struct sw_birth {
+	__u32 table; /* enum sw_table */
+	__u8 state;
+	__u8 flags;
+	__u8 pad[2];
+	__u32 opened_s; /* 0: now */
+	__u32 rcv_nxt;
+	__u32 client_fin;
+	__u32 server_fin;
+};
+
 struct sw_pkt {
+	/* client and server, whichever way the packet goes; laid out as in struct sw_conn */
 	__be32 saddr[4]; /* v4-mapped */
 	__be32 daddr[4];
 	union {
@@ -53,10 +93,11 @@ struct sw_pkt {
 	__u32 len;     /* whole frame, all buffers */
 	__u16 l3;      /* offset of the IP header */
 	__u16 l4;      /* offset of the TCP header */
-	__u16 l4_len;  /* TCP header and payload, by the IP header */
 	__u16 service; /* id, 0 none */
-	__u8 family;   /* 4 or 6 */
-	__u8 doff;     /* TCP header length in bytes, 0..60 */
+	__u16 pad0;
+	__u32 l4_len; /* TCP header and payload, by the IP header */
+	__u8 family;  /* 4 or 6 */
+	__u8 doff;    /* TCP header length in bytes, 0..60 */
 	__u8 flags;
 	__u8 ae;      /* AccECN's AE, the lowest bit of the reserved four */
 	__u8 frag;    /* enum sw_frag */
@@ -69,15 +110,23 @@ struct sw_pkt {
 	__u64 hash;          /* of the tuple, keyed; 0 until asked for */
 	__u64 now_ns;        /* CLOCK_MONOTONIC */
 	struct sw_opts opts; /* of a SYN or ACK, once asked for */
+
+	/* From here on: not cleared for each packet, written before it is read. */
+	struct sw_cookie cookie;
+	struct sw_view view;
+	struct sw_birth birth;
 };
 
 /*
  * One per hook and CPU, not on the stack: the verifier forgets what it knew of values in a
- * map, so that the paths of the many frame shapes join again behind the parser.
+ * map, so that the paths of the many frame shapes join again behind the parser. The last is
+ * for the walk over the sockets, which the others may interrupt.
  */
+#define SW_SCRATCH_WALK SW_HOOK_MAX
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SW_HOOK_MAX);
+	__uint(max_entries, SW_SCRATCH_WALK + 1);
 	__type(key, __u32);
 	__type(value, struct sw_pkt);
 } sw_scratch SEC(".maps");
@@ -88,7 +137,7 @@ static __always_inline struct sw_pkt *pkt_new(__u32 hook, __u32 ifindex, __u32 l
 
 	if (!p)
 		return NULL;
-	__builtin_memset(p, 0, sizeof(*p));
+	__builtin_memset(p, 0, __builtin_offsetof(struct sw_pkt, cookie));
 	p->hook = hook;
 	p->ifindex = ifindex;
 	p->len = len;

@@ -118,7 +118,8 @@ static __always_inline enum sw_reason parse_ipv4(void *ctx, struct sw_pkt *p, vo
 	if ((void *)(ip + 1) > end || ip->version != 4)
 		return SW_PASS_IP_MALFORMED;
 	ihl = ip->ihl * 4;
-	total = bpf_ntohs(ip->tot_len);
+	/* leaving, several segments may be one yet: too many for the field (BIG TCP) */
+	total = hook == SW_HOOK_TC_OUT ? p->len - l3 : bpf_ntohs(ip->tot_len);
 	if (ihl < sizeof(*ip) || total < ihl || !frame_holds(ctx, p, l3 + total, hook))
 		return SW_PASS_IP_MALFORMED;
 	if (ip->protocol != IPPROTO_TCP)
@@ -213,7 +214,7 @@ static __always_inline enum sw_reason parse_ipv6(void *ctx, struct sw_pkt *p, vo
 
 	if ((void *)(ip6 + 1) > end || ip6->version != 6)
 		return SW_PASS_IP_MALFORMED;
-	payload = bpf_ntohs(ip6->payload_len);
+	payload = hook == SW_HOOK_TC_OUT ? p->len - l3 - sizeof(*ip6) : bpf_ntohs(ip6->payload_len);
 	if (!frame_holds(ctx, p, l3 + sizeof(*ip6) + payload, hook))
 		return SW_PASS_IP_MALFORMED;
 	/* no wire carries more than 64 kB: segments merged before generic XDP (BIG TCP) */
@@ -226,6 +227,9 @@ static __always_inline enum sw_reason parse_ipv6(void *ctx, struct sw_pkt *p, vo
 	p->l4_len = payload;
 	if (ip6->nexthdr == IPPROTO_TCP)
 		return parse_tcp(p, data, end, l3 + sizeof(*ip6));
+	/* a host that sends extension headers with its FINs is understood at its next segment */
+	if (hook == SW_HOOK_TC_OUT)
+		return SW_PASS_NOT_TCP;
 	return parse_ipv6_chain(p, data, end, ip6->nexthdr);
 }
 

@@ -5,9 +5,9 @@
 
 #include "listener.h"
 #include "synack.h"
+#include "track.h"
 
 #define SW_TINY_MSS_PPS 64
-#define SW_CLOSED_PPS   10000
 #define SW_SIGNED_PPS   64
 #define SW_CAP_V4_MASK  bpf_htonl(0xffffff00) /* /24 */
 #define SW_CAP_V6_MASK  bpf_htonl(0xffff0000) /* /48 */
@@ -83,7 +83,6 @@ static __noinline enum sw_reason answer_listener(struct xdp_md *ctx, struct sw_p
 	__u32 doff = p->doff;
 	void *end = (void *)(long)ctx->data_end;
 	void *l3 = (void *)(long)ctx->data + (p->l3 & 31);
-	struct sw_settings *set = settings();
 	struct sw_reply r = {};
 	struct bpf_sock *sk;
 	__s64 cookie;
@@ -97,8 +96,6 @@ static __noinline enum sw_reason answer_listener(struct xdp_md *ctx, struct sw_p
 		bpf_sk_release(sk);
 		return SW_PASS_SYN_HELD;
 	}
-	if (set)
-		known_forget(p, set);
 	if (is_v4(p) && l3 + sizeof(struct iphdr) <= end)
 		cookie = bpf_tcp_gen_syncookie(sk, l3, sizeof(struct iphdr), (void *)th, doff);
 	else if (l3 + sizeof(struct ipv6hdr) <= end)
@@ -120,12 +117,10 @@ static __noinline enum sw_reason answer_listener(struct xdp_md *ctx, struct sw_p
 static __always_inline enum sw_reason syn_to_host(struct xdp_md *ctx, struct sw_pkt *p,
 						  const struct sw_settings *set)
 {
-	if (sw_boot.engine != SW_ENGINE_REQSK || !live_maybe(pkt_hash(p), set))
-		return SW_CONTINUE; /* and not known: what is known is in the filter */
-	if (host_holds(ctx, p) == SW_HELD_SOCKET)
-		return SW_PASS_SYN_HELD;
-	known_forget(p, set);
-	return SW_CONTINUE;
+	if (!live_maybe(pkt_hash(p), set))
+		return SW_CONTINUE;
+	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
+	return judge_held(ctx, p) & 63;
 }
 
 static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pkt *p,

@@ -6,6 +6,7 @@
  */
 #include "ack.h"
 #include "clock.h"
+#include "egress.h"
 #include "parse.h"
 #include "service.h"
 #include "syn.h"
@@ -109,6 +110,13 @@ static __always_inline enum sw_reason check_segment(struct xdp_md *ctx, const st
 	return SW_CONTINUE;
 }
 
+/* ACK or data, and nothing in its headers to look at further. */
+static __always_inline bool is_plain(const struct sw_pkt *p)
+{
+	return (p->flags & (TH_FIN | TH_SYN | TH_RST | TH_ACK)) == TH_ACK && !p->frag &&
+	       !p->ip_opts && p->doff >= sizeof(struct tcphdr) && p->doff <= p->l4_len;
+}
+
 /* A TCP segment whose ports are known. */
 static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p,
 					    const struct sw_settings *set)
@@ -129,17 +137,18 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 	if (set->armed != SW_ARMED && (set->armed == SW_DISARMED || !(p->flags & TH_ACK)))
 		return SW_PASS_DISARMED;
 	p->now_ns = clock_now();
+	if (is_plain(p) && live_maybe(pkt_hash(p), set) && is_everyday(p, conn_near(p)))
+		return SW_PASS_KNOWN;
 	h = host_of(ctx, p, set);
 	if (!h)
 		return SW_DROP_BUG;
 	r = check_segment(ctx, p, h);
 	if (r)
 		return r;
-	if (p->flags & TH_RST)
-		return SW_PASS_RST;
-	if (p->flags & TH_ACK)
-		return judge_ack(ctx, p, h, set);
-	return judge_syn(ctx, p, h, svc, set);
+	if ((p->flags & (TH_SYN | TH_ACK)) == TH_SYN)
+		return judge_syn(ctx, p, h, svc, set);
+	pkt_hash(p);
+	return judge_segment(ctx, p, h) & 63; /* for the verifier: an index later */
 }
 
 /*
@@ -171,8 +180,7 @@ static __always_inline enum sw_reason weigh_drop(struct sw_pkt *p, enum sw_reaso
 static __always_inline void note_passed_syn(struct sw_pkt *p, enum sw_reason r,
 					    const struct sw_settings *set)
 {
-	if (sw_boot.engine == SW_ENGINE_REQSK && p->service && r != SW_PASS_MODE_OFF &&
-	    (p->flags & (TH_SYN | TH_ACK)) == TH_SYN)
+	if (p->service && r != SW_PASS_MODE_OFF && (p->flags & (TH_SYN | TH_ACK)) == TH_SYN)
 		live_mark(pkt_hash(p), set);
 }
 
@@ -203,6 +211,16 @@ int sw_xdp(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+/* A service that is not off; notes its id. */
+static __always_inline bool is_guarded(struct sw_pkt *p)
+{
+	__u32 id = service_id(p);
+	struct sw_service *svc = id ? service_get(id) : NULL;
+
+	p->service = svc ? id : 0;
+	return svc && svc->mode != SW_MODE_OFF;
+}
+
 /*
  * Driver without metadata: what XDP verified is verified again. Anything that is not a
  * cookie ACK leaves uncounted, as unmarked packets do.
@@ -222,7 +240,8 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	p->service = id;
 	p->now_ns = clock_now();
 	h = host_of(skb, p, set);
-	if (!h || h->state != SW_HOST_READY || known_fresh(p, set))
+	pkt_hash(p);
+	if (!h || h->state != SW_HOST_READY || is_settled(p))
 		return false;
 	opts_parse(skb, (void *)(long)skb->data, (void *)(long)skb->data_end, p, SW_HOOK_TC_IN);
 	if (!cookie_check(p, p->seq - 1, h->wscale, &c) ||
@@ -279,25 +298,74 @@ int sw_tc_in(struct __sk_buff *skb)
 	return TC_NEXT;
 }
 
-/* Run over all TCP sockets by `adopt`: marks every tuple the host holds in the filter. */
+/* Not static: see judge_segment(). Returns enum sw_reason. */
+__noinline int parse_out(struct __sk_buff *skb, struct sw_pkt *p)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (!p)
+		return SW_DROP_BUG;
+	return parse_l3(skb, p, data, end, parse_l2(p, data, end), SW_HOOK_TC_OUT);
+}
+
+static __noinline int learn_out(struct __sk_buff *skb)
+{
+	struct sw_pkt *p = pkt_new(SW_HOOK_TC_OUT, skb->ifindex, skb->len);
+	struct sw_settings *set = settings();
+	enum sw_reason r;
+
+	if (!p || !set || !set->armed || parse_out(skb, p))
+		return 0;
+	pkt_turn(p);
+	r = judge_out(p);
+	if (r) {
+		count_rx(SW_HOOK_TC_OUT, p->len);
+		count(p, r, set);
+	}
+	return 0;
+}
+
+SEC("tc")
+int sw_tc_out(struct __sk_buff *skb)
+{
+	__u8 flags = out_flags((void *)(long)skb->data, (void *)(long)skb->data_end);
+
+	if (flags & (TH_FIN | TH_SYN | TH_RST) || (flags && fins_pending()))
+		learn_out(skb);
+	return TC_NEXT;
+}
+
+/*
+ * Run over all TCP sockets by `adopt` and `sweep`: marks every tuple the host holds in the
+ * filter, and in the table those of guarded services, with the state they are in.
+ */
 SEC("iter/tcp")
 int sw_adopt(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
-	__be32 client[4] = {}, server[4] = {};
 	struct sw_settings *set = settings();
+	struct sw_pkt *p;
 
 	if (!sk || !set || sk->skc_state == SW_TCP_LISTEN)
 		return 0;
+	p = pkt_new(SW_SCRATCH_WALK, 0, 0);
+	if (!p)
+		return 0;
 	if (sk->skc_family == 10 /* AF_INET6 */) {
-		BPF_CORE_READ_INTO(&client, sk, skc_v6_daddr.in6_u.u6_addr32);
-		BPF_CORE_READ_INTO(&server, sk, skc_v6_rcv_saddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&p->saddr, sk, skc_v6_daddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&p->daddr, sk, skc_v6_rcv_saddr.in6_u.u6_addr32);
 	} else {
-		client[2] = server[2] = bpf_htonl(0xffff);
-		client[3] = sk->skc_daddr;
-		server[3] = sk->skc_rcv_saddr;
+		p->saddr[2] = p->daddr[2] = bpf_htonl(0xffff);
+		p->saddr[3] = sk->skc_daddr;
+		p->daddr[3] = sk->skc_rcv_saddr;
 	}
-	live_mark(tuple_hash(client, server, sk->skc_dport | (__u32)bpf_htons(sk->skc_num) << 16),
-		  set);
+	p->family = is_mapped(p->saddr) ? 4 : 6;
+	p->sport = sk->skc_dport;
+	p->dport = bpf_htons(sk->skc_num);
+	p->now_ns = bpf_ktime_get_ns();
+	live_mark(pkt_hash(p), set);
+	view_of(&p->view, sk, sk->skc_state);
+	if (p->view.state && !p->view.unknown && is_guarded(p))
+		conn_adopt(p);
 	return 0;
 }

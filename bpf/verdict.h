@@ -31,21 +31,19 @@ static __always_inline bool verdict_is(enum sw_reason reason, int verdict)
 	return mask[verdict] >> reason & 1;
 }
 
-static __noinline int event_emit(const struct sw_pkt *p, enum sw_reason reason, __u64 packets)
+static __always_inline int event_lost(__u32 hook)
 {
-	struct sw_event *e = bpf_ringbuf_reserve(&sw_events, sizeof(*e), 0);
-	__u32 hook = p->hook;
-	struct sw_rx *rx;
+	struct sw_rx *rx = bpf_map_lookup_elem(&sw_rx, &hook);
 
-	if (!e) {
-		rx = bpf_map_lookup_elem(&sw_rx, &hook);
-		if (rx)
-			rx->events_lost++;
-		return 0;
-	}
+	if (rx)
+		rx->events_lost++;
+	return 0;
+}
+
+static __always_inline void event_fill(struct sw_event *e, const struct sw_pkt *p)
+{
 	__builtin_memset(e, 0, sizeof(*e));
 	e->time_ns = p->now_ns;
-	e->reason = reason;
 	e->service = p->service;
 	__builtin_memcpy(e->saddr, p->saddr, 16);
 	__builtin_memcpy(e->daddr, p->daddr, 16);
@@ -56,8 +54,18 @@ static __noinline int event_emit(const struct sw_pkt *p, enum sw_reason reason, 
 	e->ack = p->ack;
 	e->tcp_flags = p->flags;
 	e->family = p->family;
+	e->hook = p->hook;
+}
+
+static __noinline int event_emit(const struct sw_pkt *p, enum sw_reason reason, __u64 packets)
+{
+	struct sw_event *e = bpf_ringbuf_reserve(&sw_events, sizeof(*e), 0);
+
+	if (!e)
+		return event_lost(p->hook);
+	event_fill(e, p);
+	e->reason = reason;
 	e->would = !p->enforce && !verdict_is(reason, SW_V_PASS);
-	e->hook = hook;
 	e->packets = packets;
 	bpf_ringbuf_submit(e, 0);
 	return 0;

@@ -32,7 +32,10 @@
 	X(PASS_FOREIGN_MAC, PASS, "pass_foreign_mac", "frame addressed to another station") \
 	/* To a guarded service, and the host's to decide. */ \
 	X(PASS_KNOWN, PASS, "pass_known", "segment of a connection the host holds") \
-	X(PASS_RST, PASS, "pass_rst", "RST, judged by the host") \
+	X(PASS_UNTRACKED, PASS, "pass_untracked", "connection the host holds, but the table is full") \
+	X(PASS_CHALLENGE, PASS, "pass_challenge", "segment the host answers with a challenge ACK, on a budget") \
+	X(PASS_RST, PASS, "pass_rst", "RST at the sequence number the host expects") \
+	X(PASS_UNASKED, PASS, "pass_unasked", "budget of socket lookups spent, the host decides") \
 	X(PASS_SYN_HELD, PASS, "pass_syn_held", "SYN for a tuple the host still holds") \
 	X(PASS_NO_LISTENER, PASS, "pass_no_listener", "closed port, the host answers") \
 	X(PASS_LISTENER, PASS, "pass_listener", "listener that cannot take a cookie (MPTCP, MD5, AO, tiny TCP_MAXSEG)") \
@@ -61,11 +64,24 @@
 	X(DROP_CLOSED_PORT, DROP, "drop_closed_port", "SYN to a closed port beyond the budget") \
 	X(DROP_COOKIE, DROP, "drop_cookie", "ACK without a valid cookie or connection") \
 	X(DROP_EXPIRED, DROP, "drop_expired", "ACK with a cookie past its life") \
+	X(DROP_RST, DROP, "drop_rst", "RST of no connection") \
+	X(DROP_RST_WINDOW, DROP, "drop_rst_window", "RST outside the window of its connection") \
+	X(DROP_RST_TIME_WAIT, DROP, "drop_rst_time_wait", "RST in TIME-WAIT (RFC 1337)") \
+	X(DROP_SYNACK, DROP, "drop_synack", "SYN-ACK that answers no SYN of the host") \
+	X(DROP_WINDOW, DROP, "drop_window", "segment beyond what its connection can take") \
+	X(DROP_CHALLENGE, DROP, "drop_challenge", "connection's budget of challenge ACKs spent") \
 	/* tc ingress: the hand-over. */ \
 	X(TC_HANDED_OVER, PASS, "tc_handed_over", "request socket made from the cookie") \
 	X(TC_KNOWN, PASS, "tc_known", "the host owns a socket for the tuple already") \
 	X(TC_NO_LISTENER, PASS, "tc_no_listener", "listener gone since the SYN, the host resets") \
 	X(TC_REFUSED, PASS, "tc_refused", "the kernel refused the request socket") \
+	/* tc egress: what the host says of its connections. Never dropped. */ \
+	X(OUT_SYN, PASS, "out_syn", "SYN of the host from a guarded port") \
+	X(OUT_SYNACK, PASS, "out_synack", "SYN-ACK of the host, not the guard's") \
+	X(OUT_FIN, PASS, "out_fin", "FIN of the host") \
+	X(OUT_RST, PASS, "out_rst", "RST of the host for a connection in the table") \
+	X(OUT_STRAY_RST, PASS, "out_stray_rst", "RST of the host for no connection: its cause passed") \
+	X(OUT_ACK, PASS, "out_ack", "ACK of a FIN that came out of order") \
 	/* Impossible; anything but 0 here is a bug to report. */ \
 	X(DROP_BUG, DROP, "drop_bug", "program reached a branch it must not reach")
 

@@ -15,19 +15,27 @@
 
 #include "sw_reasons.h"
 
-#define SW_ABI_VERSION 1
+#define SW_ABI_VERSION 2
 
 #define SW_MAX_SERVICES 128 /* ids 1..127; id 0 counts what belongs to no service */
 #define SW_MAX_DEVS     64  /* attached devices */
 #define SW_PORTS        65536
 #define SW_KEY_SLOTS    3          /* current, previous, and one to write the next into */
-#define SW_LIVE_BITS    (1U << 20) /* presence filter of tuples the host may hold */
-#define SW_LIVE_WORDS   (SW_LIVE_BITS / 64)
-#define SW_USED_SLOTS   65536 /* cookies already turned into a connection */
-#define SW_KNOWN_SLOTS  65536 /* tuples lately seen to have a host socket */
-#define SW_CAP_SLOTS    1024  /* SYN-ACK cap, one counter per hashed source prefix */
-#define SW_HOST_SLOTS   256   /* listeners lately looked up, per CPU */
+#define SW_LIVE_WORDS   (1U << 14) /* least size of one half of the presence filter, 1 Mbit */
+#define SW_USED_SLOTS   65536      /* cookies already turned into a connection */
+#define SW_CAP_SLOTS    1024       /* SYN-ACK cap, one counter per hashed source prefix */
+#define SW_HOST_SLOTS   256        /* listeners lately looked up, per CPU */
 #define SW_EVENTS_BYTES (256 * 1024)
+
+/* The connection tables: buckets of SW_WAYS slots, two buckets a tuple may be in. */
+#define SW_WAYS       8
+#define SW_CONNS      131072 /* connections, unless attach is told */
+#define SW_CONNS_MIN  64
+#define SW_CONNS_MAX  (1U << 24)
+#define SW_HALF_SHARE 8 /* half-open ones: connections divided by this */
+/* Slots per connection, as a fraction: at 4/7 full one tuple in 600 finds no slot. */
+#define SW_SLOTS_NUM 7
+#define SW_SLOTS_DEN 4
 
 /* A cookie's epoch is CLOCK_MONOTONIC >> 36, 68.7 s; it lives one to two epochs. */
 #define SW_EPOCH_SHIFT 36
@@ -52,9 +60,54 @@ enum sw_engine {
 	SW_ENGINE_LISTENER, /* the kernel's cookie, tcp_syncookies=2 (Linux 6.0) */
 };
 
+/*
+ * The states of RFC 9293 section 3.3.2, of the server's endpoint. LISTEN has no entry in the
+ * table, CLOSED is the tombstone of a connection.
+ */
+enum sw_state {
+	SW_FREE,    /* slot unused */
+	SW_CLAIMED, /* slot being written */
+	SW_CLOSED,
+	SW_LISTEN,
+	SW_SYN_SENT,
+	SW_SYN_RECEIVED,
+	SW_ESTABLISHED,
+	SW_FIN_WAIT_1,
+	SW_FIN_WAIT_2,
+	SW_CLOSE_WAIT,
+	SW_CLOSING,
+	SW_LAST_ACK,
+	SW_TIME_WAIT,
+	SW_STATE_MAX,
+} __attribute__((packed));
+
+/* sw_conn.flags */
+#define SW_CONN_CONFIRMED  0x01 /* the host was seen to hold it: a segment of its, or its socket */
+#define SW_CONN_CLIENT_FIN 0x02 /* client_fin is valid */
+#define SW_CONN_SERVER_FIN 0x04 /* server_fin is the FIN's, not the SYN's */
+#define SW_CONN_SYN_PASSED 0x08 /* TIME-WAIT: a SYN went to the host, whose ACK may earn a RST */
+#define SW_CONN_RST_SEEN   0x10 /* an inexact RST passed: the host may be gone */
+#define SW_CONN_OUTBOUND   0x20 /* opened by the host */
+#define SW_CONN_HELD       0x40 /* found by the walk over the sockets; sweep's own */
+#define SW_CONN_ADOPTED    0x80 /* learnt from a socket, its handshake was not seen */
+
+/* The two connection tables. */
+enum sw_table {
+	SW_TABLE_CONNS, /* proven: the client answered from its address */
+	SW_TABLE_HALF,  /* SYN-SENT and SYN-RECEIVED */
+	SW_TABLE_MAX,
+};
+
+enum sw_event_kind {
+	SW_EVENT_PACKET,     /* a reason, sampled */
+	SW_EVENT_STATE,      /* a connection moved from state_from to state_to, sampled */
+	SW_EVENT_TABLE_FULL, /* a connection found no room in `table`; once until there is room */
+};
+
 enum sw_hook {
 	SW_HOOK_XDP,
 	SW_HOOK_TC_IN,
+	SW_HOOK_TC_OUT,
 	SW_HOOK_MAX,
 };
 
@@ -62,8 +115,12 @@ enum sw_hook {
 struct sw_boot {
 	__u64 seed0; /* random per load: hash of tuples in filter and caches */
 	__u64 seed1;
-	__u32 engine; /* enum sw_engine, never AUTO */
-	__u32 mark;   /* random, not 0: magic of the XDP metadata */
+	__u32 engine;                /* enum sw_engine, never AUTO */
+	__u32 mark;                  /* random, not 0: magic of the XDP metadata */
+	__u32 max[SW_TABLE_MAX];     /* connections in a table */
+	__u32 buckets[SW_TABLE_MAX]; /* of SW_WAYS slots */
+	__u32 live_words;            /* of one half of the presence filter, a power of two */
+	__u32 pad;
 };
 
 /* sw_services: array, index = service id. Written by user space, read by XDP. */
@@ -105,10 +162,18 @@ struct sw_settings {
 	__u32 rmem_max;     /* net.core.rmem_max: bound of the offered window scale */
 	__u32 recheck;      /* 1: tc checks every ACK itself (driver without metadata) */
 	__u32 live_gen; /* rebuilds of the presence filter; its lowest bit is the half that is read */
-	__u32 live_both;        /* 1 while the other half is rebuilt: mark both */
-	__u32 syncookies_saved; /* net.ipv4.tcp_syncookies before attach, +1; 0 = unchanged */
-	__u32 pad;
-	__u64 loaded_ns; /* CLOCK_BOOTTIME at load */
+	__u32 live_both;         /* 1 while the other half is rebuilt: mark both */
+	__u32 syncookies_saved;  /* net.ipv4.tcp_syncookies before attach, +1; 0 = unchanged */
+	__u32 state_event_every; /* one event of so many state changes; 0 = none */
+	__u64 loaded_ns;         /* CLOCK_BOOTTIME at load */
+	/* CLOCK_MONOTONIC. Until then a handshake begun before the guard may end: every unknown
+	 * ACK is asked for, not only those the presence filter knows. */
+	__u64 grace_until_ns;
+	__u32 state_events_pps;        /* most state events per second and CPU */
+	__u32 ask_pps;                 /* socket lookups for unknown tuples per second and CPU */
+	__u32 challenge_pps;           /* challenge ACKs provoked per second, connection and CPU */
+	__u32 timeout_s[SW_STATE_MAX]; /* after so long in a state without a segment the sweep
+					* asks the host; what it does not hold goes */
 };
 
 /* sw_keys: array, SW_KEY_SLOTS. 128-bit SipHash keys; secret. */
@@ -152,8 +217,51 @@ struct sw_rx {
 	__u64 events_lost; /* ring buffer full */
 };
 
-/* sw_live: array of 2 * SW_LIVE_WORDS bit words; a set bit: the host may hold such a tuple. */
-/* sw_used, sw_known: arrays of one tagged word per slot, see bpf/memory.h. */
+/*
+ * sw_conns, sw_half: arrays of slots, mapped by user space; one line of the cache each. The
+ * word of state, flags, service and generation changes by compare-and-swap only, so a slot is
+ * freed by a sweep only as long as it is the connection the sweep saw. A writer that makes a
+ * slot its own sets CLAIMED and a new generation, writes the rest, then sets the state.
+ * Times: CLOCK_MONOTONIC, sw_seconds().
+ */
+struct sw_conn {
+	__be32 client[4];
+	__be32 server[4];
+	__be16 client_port;
+	__be16 server_port;
+	enum sw_state state;
+	__u8 flags;   /* SW_CONN_* */
+	__u8 service; /* id */
+	__u8 generation;
+	__u32 opened_s;
+	__u32 changed_s;  /* of the state; TIME-WAIT: or last FIN (2MSL restarts) */
+	__u32 seen_s;     /* last segment that was in the window */
+	__u32 rcv_nxt;    /* host order: what the host expected when it was last asked */
+	__u32 client_fin; /* host order: sequence number of the client's FIN */
+	__u32 server_fin; /* of ours; before there is one: of our SYN */
+};
+
+/* sw_gauges: array, index = service id, mapped by user space; atomic. */
+struct sw_gauge {
+	__u64 conns[16]; /* in either table, by enum sw_state */
+};
+
+/* sw_tables: array, index = enum sw_table, mapped by user space; atomic. */
+struct sw_table_use {
+	__u64 used;        /* slots */
+	__u64 full;        /* connections that found no room */
+	__u64 reported;    /* 1: the event of a full table was sent; the sweep sets it back */
+	__u64 fin_pending; /* first entry only: connections whose FIN came out of order */
+};
+
+/* CLOCK_MONOTONIC in seconds, at the cost of a multiplication; good for 68 years. */
+static inline __u32 sw_seconds(__u64 ns)
+{
+	return (__u32)((ns >> 20) * 4503600 >> 32);
+}
+
+/* sw_live: array of 2 * sw_boot.live_words bit words; a set bit: the host may hold such a tuple. */
+/* sw_used: array of one tagged word per slot, see bpf/memory.h. */
 /* sw_cap: per-CPU array of SW_CAP_SLOTS. */
 struct sw_cap {
 	__u32 second; /* CLOCK_MONOTONIC >> 30 */
@@ -176,18 +284,24 @@ struct sw_event {
 	__u8 family;    /* 4 or 6 */
 	__u8 would;     /* not enforced */
 	__u8 hook;      /* enum sw_hook */
-	__u32 pad;
+	__u8 kind;      /* enum sw_event_kind */
+	enum sw_state state_from;
+	enum sw_state state_to;
+	__u8 table;    /* enum sw_table */
 	__u64 packets; /* of this reason, service and CPU since the last event */
 };
 
 #define SW_ASSERT_SIZE(type, size) \
 	_Static_assert(sizeof(struct type) == (size), "ABI: size of struct " #type)
-SW_ASSERT_SIZE(sw_boot, 24);
+SW_ASSERT_SIZE(sw_boot, 48);
+SW_ASSERT_SIZE(sw_conn, 64);
+SW_ASSERT_SIZE(sw_gauge, 128);
+SW_ASSERT_SIZE(sw_table_use, 32);
 SW_ASSERT_SIZE(sw_service, 32);
 SW_ASSERT_SIZE(sw_port, 4);
 SW_ASSERT_SIZE(sw_prefix_key, 24);
 SW_ASSERT_SIZE(sw_prefix, 4);
-SW_ASSERT_SIZE(sw_settings, 56);
+SW_ASSERT_SIZE(sw_settings, 128);
 SW_ASSERT_SIZE(sw_key, 24);
 SW_ASSERT_SIZE(sw_keysched, 8);
 SW_ASSERT_SIZE(sw_dev, 28);

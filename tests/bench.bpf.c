@@ -71,18 +71,24 @@ static __always_inline int lay_template(void *data, void *end)
 	return 0;
 }
 
+/* 0 to n - 1, out of the upper half of a random number. */
+static __always_inline __u32 below(__u64 random, __u32 n)
+{
+	return ((random >> 32) * n) >> 32;
+}
+
 /* Addresses; what they add to the checksum of TCP comes back. */
 static __always_inline __u64 fill_source(void *l3, __u64 *rng)
 {
 	__u64 a;
 
-	if (!conf.random_source)
+	if (conf.hosts == 1)
 		return 0;
 	a = next_random(rng);
 	if (conf.family == 4) {
 		struct iphdr *ip = l3;
 
-		ip->saddr = bpf_htonl(0x10000000) | ((__u32)a & bpf_htonl(0x0fffffff));
+		ip->saddr = bpf_htonl(bpf_ntohl(ip->saddr) + below(a, conf.hosts));
 		ip->check = fold((__u64)conf.ip_sum + ip->saddr);
 		return ip->saddr;
 	} else {
@@ -107,8 +113,8 @@ static __always_inline int fill(void *data, void *end)
 	sum = conf.tcp_sum + fill_source(data + ETH_HLEN, &rng);
 	r = next_random(&rng);
 	if (conf.ports > 1)
-		th->source = bpf_htons(bpf_ntohs(th->source) + (((r >> 32) * conf.ports) >> 32));
-	th->seq = (__u32)r;
+		th->source = bpf_htons(bpf_ntohs(th->source) + below(r, conf.ports));
+	th->seq = bpf_htonl(conf.seq + ((__u32)r & conf.seq_mask));
 	sum += (__u64)th->source + th->seq;
 	if (conf.random_ack) {
 		th->ack_seq = next_random(&rng) >> 32;

@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/tcp.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,9 @@
 #define PORT_OTHER    9999
 #define FIRST_SPORT   16384
 #define CONNECTIONS   8192
+#define SPORT_CLOSING (FIRST_SPORT + CONNECTIONS) /* the host has sent its FIN */
+#define SPORT_RESET   (SPORT_CLOSING + 1)         /* target of RSTs */
+#define RCV_NXT       0x10000000                  /* of every connection */
 
 #define die(...)                              \
 	do {                                  \
@@ -97,18 +102,32 @@ static inline void host_listen(unsigned short port)
 	MUST(listen(fd, 2 * CONNECTIONS));
 }
 
-/* Nobody accepts: a connection in the queue is one the host holds. */
-static inline void host_connect(void)
+static inline void host_repair(int fd, int on)
 {
-	struct sockaddr_in to = host_addr4(SERVER4, PORT);
+	MUST(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)));
+}
 
-	for (int i = 0; i < CONNECTIONS; i++) {
-		struct sockaddr_in from = host_addr4(CLIENT4, FIRST_SPORT + i);
-		int fd = MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+/* The host's end of an established connection, as if restored: no client, chosen numbers. */
+static inline void host_connect(int family, unsigned short client_port)
+{
+	struct sockaddr_in6 server6 = { .sin6_family = AF_INET6, .sin6_port = htons(PORT) };
+	struct sockaddr_in6 client6 = { .sin6_family = AF_INET6, .sin6_port = htons(client_port) };
+	struct sockaddr_in server4 = host_addr4(SERVER4, PORT);
+	struct sockaddr_in client4 = host_addr4(CLIENT4, client_port);
+	bool v4 = family == 4;
+	int fd = MUST(socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	unsigned int queue = TCP_RECV_QUEUE, seq = RCV_NXT;
 
-		MUST(bind(fd, (struct sockaddr *)&from, sizeof(from)));
-		MUST(connect(fd, (struct sockaddr *)&to, sizeof(to)));
-	}
+	inet_pton(AF_INET6, SERVER6, &server6.sin6_addr);
+	inet_pton(AF_INET6, CLIENT6, &client6.sin6_addr);
+	host_repair(fd, TCP_REPAIR_ON);
+	MUST(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)));
+	MUST(setsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &seq, sizeof(seq)));
+	MUST(bind(fd, v4 ? (void *)&server4 : (void *)&server6,
+		  v4 ? sizeof(server4) : sizeof(server6)));
+	MUST(connect(fd, v4 ? (void *)&client4 : (void *)&client6,
+		     v4 ? sizeof(client4) : sizeof(client6)));
+	host_repair(fd, TCP_REPAIR_OFF_NO_WP);
 }
 
 /* One core, and nothing but interrupts gets in between. */
@@ -148,10 +167,13 @@ static inline void host_up(int cpu)
 	close(fd6);
 	host_sysctl("core/somaxconn", "65535");
 	host_sysctl("ipv4/tcp_max_syn_backlog", "65535");
-	host_sysctl("ipv4/tcp_syncookies", "1");
 	host_listen(PORT);
 	host_listen(PORT_LISTENER);
-	host_connect();
+	for (int i = 0; i < CONNECTIONS; i++)
+		host_connect(4, FIRST_SPORT + i);
+	host_connect(4, SPORT_CLOSING);
+	host_connect(4, SPORT_RESET);
+	host_connect(6, FIRST_SPORT);
 	host_sysctl("ipv4/tcp_syncookies", "2");
 }
 

@@ -18,9 +18,12 @@
 
 #define MIN_ETH_FRAME 60 /* what a wire delivers, without FCS */
 
-#define SYN 0x02
-#define RST 0x04
-#define ACK 0x10
+#define FIN     0x01
+#define SYN     0x02
+#define RST     0x04
+#define ACK     0x10
+#define FIN_ACK (FIN | ACK)
+#define SYN_ACK (SYN | ACK)
 
 enum layout {
 	BARE,
@@ -48,52 +51,142 @@ static const struct options_of layouts[] = {
 	[TS_ONLY] = { 12, 4, { 1, 1, 8, 10 } },
 };
 
-enum target {
-	REQSK,
-	LISTENER,
-	BARE_TX,
-	TC_IN
+/* Which guard a row meets. */
+enum guard {
+	EMPTY,    /* knows nobody */
+	LISTENER, /* as that, of the other engine */
+	HOST,     /* of the host's real connections */
+	MILLION,  /* of a million more */
+	GUARDS
+};
+
+enum where {
+	XDP,
+	TC_IN,
+	TC_OUT,
+	BARE_TX
+};
+
+/* Whom the segments come from. */
+enum source {
+	SPOOFED,
+	ONE, /* connection of the host */
+	EACH,
+	CLOSING,
+	TO_RESET,
+	CROWD,  /* a million connections */
+	MARKED, /* the presence filter knows them, the host does not */
+};
+
+static const struct source_of {
+	const char *client4, *client6;
+	__u32 hosts;
+	__u16 port;
+	__u32 ports;
+} sources[] = {
+	[SPOOFED] = { "16.0.0.0", "2001:db8::", 1U << 28, 32768, 32768 },
+	[ONE] = { CLIENT4, CLIENT6, 1, FIRST_SPORT, 1 },
+	[EACH] = { CLIENT4, CLIENT6, 1, FIRST_SPORT, CONNECTIONS },
+	[CLOSING] = { CLIENT4, CLIENT6, 1, SPORT_CLOSING, 1 },
+	[TO_RESET] = { CLIENT4, CLIENT6, 1, SPORT_RESET, 1 },
+	[CROWD] = { "48.0.0.0", "", 1000, FIRST_SPORT, 1000 },
+	[MARKED] = { "64.0.0.0", "", 64, FIRST_SPORT, 1024 },
+};
+
+/* Socket lookups for tuples in no table; the row ends if it is not so. */
+enum asked {
+	NEVER,
+	RARELY, /* where the presence filter errs */
+	ALWAYS
+};
+
+/* Sequence numbers: anywhere, in the window but for its first byte, beyond it, in it. */
+enum numbers {
+	ANYWHERE,
+	INSIDE,
+	OUTSIDE,
+	NEXT
+};
+
+static const struct {
+	__u32 first, mask;
+} numbers[] = {
+	[ANYWHERE] = { 0, ~0U },
+	[INSIDE] = { RCV_NXT + 1, 0x3fff }, /* below the least window of a socket */
+	[OUTSIDE] = { RCV_NXT + (1U << 30), (1U << 30) - 1 },
+	[NEXT] = { RCV_NXT, 0x3fff },
 };
 
 struct row {
 	const char *name;
 	const char *text;
-	enum target target;
+	enum guard guard;
+	enum where where;
 	int family;
 	enum layout layout;
 	__u8 flags; /* of TCP, wire */
-	__u16 port;
-	enum sw_reason reason;
-	bool answers;
-	__u32 connections; /* 0: random sources */
+	enum source source;
+	enum numbers numbers;
+	enum sw_reason reason; /* of every packet; SW_CONTINUE: not counted */
+	enum asked asked;
+	__u32 challenges; /* a second, to each connection */
+	bool fin_waits;   /* some connection's FIN came out of order */
+	__u16 port;       /* 0: the guarded one */
 };
 
+#define FREELY 1000000000
+
+/* clang-format off */
 static const struct row rows[] = {
-	{ "bare-tx", "bare XDP_TX, no wrapper", BARE_TX, 4, LINUX, SYN, PORT, 0, true, 0 },
-	{ "syn4", "SYN, Linux options, IPv4", REQSK, 4, LINUX, SYN, PORT, SW_TX_SYNACK, true, 0 },
-	{ "syn6", "SYN, Linux options, IPv6", REQSK, 6, LINUX, SYN, PORT, SW_TX_SYNACK, true, 0 },
-	{ "syn4-bare", "SYN, no options", REQSK, 4, BARE, SYN, PORT, SW_TX_SYNACK, true, 0 },
-	{ "syn4-windows", "SYN, Windows options", REQSK, 4, WINDOWS, SYN, PORT, SW_TX_SYNACK, true,
-	  0 },
-	{ "syn4-apple", "SYN, Apple options", REQSK, 4, APPLE, SYN, PORT, SW_TX_SYNACK, true, 0 },
-	{ "syn4-odd", "SYN, options in an order of nobody", REQSK, 4, ODD, SYN, PORT, SW_TX_SYNACK,
-	  true, 0 },
-	{ "syn4-listener", "SYN, engine listener", LISTENER, 4, LINUX, SYN, PORT_LISTENER,
-	  SW_TX_SYNACK, true, 0 },
-	{ "known", "segment of one connection", REQSK, 4, TS_ONLY, ACK, PORT, SW_PASS_KNOWN, false,
-	  1 },
-	{ "known-8k", "segment of 8192 connections, random", REQSK, 4, TS_ONLY, ACK, PORT,
-	  SW_PASS_KNOWN, false, CONNECTIONS },
-	{ "ack-ts", "bogus ACK, timestamps", REQSK, 4, TS_ONLY, ACK, PORT, SW_DROP_COOKIE, false,
-	  0 },
-	{ "ack-bare", "bogus ACK, no options", REQSK, 4, BARE, ACK, PORT, SW_DROP_COOKIE, false,
-	  0 },
-	{ "synack", "bogus SYN-ACK", REQSK, 4, LINUX, SYN | ACK, PORT, SW_DROP_COOKIE, false, 0 },
-	{ "rst", "bogus RST", REQSK, 4, BARE, RST, PORT, SW_PASS_RST, false, 0 },
-	{ "not-guarded", "SYN to a port not guarded", REQSK, 4, LINUX, SYN, PORT_OTHER,
-	  SW_PASS_NOT_GUARDED, false, 0 },
-	{ "tc-in", "tc ingress, packet without mark", TC_IN, 4, TS_ONLY, ACK, PORT, 0, false, 1 },
+	{ "bare-tx", "bare XDP_TX, no wrapper", EMPTY, BARE_TX, 4, LINUX, .flags = SYN },
+	{ "syn4", "SYN, Linux options, IPv4", EMPTY, XDP, 4, LINUX, SYN, .reason = SW_TX_SYNACK },
+	{ "syn6", "SYN, Linux options, IPv6", EMPTY, XDP, 6, LINUX, SYN, .reason = SW_TX_SYNACK },
+	{ "syn4-bare", "SYN, no options", EMPTY, XDP, 4, BARE, SYN, .reason = SW_TX_SYNACK },
+	{ "syn4-windows", "SYN, Windows options", EMPTY, XDP, 4, WINDOWS, SYN, .reason = SW_TX_SYNACK },
+	{ "syn4-apple", "SYN, Apple options", EMPTY, XDP, 4, APPLE, SYN, .reason = SW_TX_SYNACK },
+	{ "syn4-odd", "SYN, options in an order of nobody", EMPTY, XDP, 4, ODD, SYN,
+	  .reason = SW_TX_SYNACK },
+	{ "syn4-listener", "SYN, engine listener", LISTENER, XDP, 4, LINUX, SYN,
+	  .reason = SW_TX_SYNACK, .port = PORT_LISTENER },
+	{ "known", "established segment, hot", HOST, XDP, 4, TS_ONLY, ACK, ONE, NEXT,
+	  .reason = SW_PASS_KNOWN },
+	{ "known6", "established segment, hot, IPv6", HOST, XDP, 6, TS_ONLY, ACK, ONE, NEXT,
+	  .reason = SW_PASS_KNOWN },
+	{ "known-8k", "established segment, random over 8192 connections", HOST, XDP, 4, TS_ONLY,
+	  ACK, EACH, NEXT, .reason = SW_PASS_KNOWN },
+	{ "known-1m", "established segment, random over 1,000,000 connections", MILLION, XDP, 4,
+	  TS_ONLY, ACK, CROWD, NEXT, .reason = SW_PASS_KNOWN },
+	{ "ack-ts", "bogus ACK, timestamps", EMPTY, XDP, 4, TS_ONLY, ACK, .reason = SW_DROP_COOKIE },
+	{ "ack-bare", "bogus ACK, no options", EMPTY, XDP, 4, BARE, ACK, .reason = SW_DROP_COOKIE },
+	{ "rst", "bogus RST", EMPTY, XDP, 4, BARE, RST, .reason = SW_DROP_RST },
+	{ "fin", "bogus FIN", EMPTY, XDP, 4, TS_ONLY, FIN_ACK, .reason = SW_DROP_COOKIE },
+	{ "synack", "bogus SYN-ACK", EMPTY, XDP, 4, LINUX, SYN_ACK, .reason = SW_DROP_SYNACK },
+	{ "ack-1m", "bogus ACK beside 1,000,000 connections", MILLION, XDP, 4, TS_ONLY, ACK,
+	  .reason = SW_DROP_COOKIE, .asked = RARELY },
+	{ "ack-asked", "bogus ACK, socket asked for", HOST, XDP, 4, TS_ONLY, ACK, MARKED,
+	  .reason = SW_DROP_COOKIE, .asked = ALWAYS },
+	{ "rst-asked", "bogus RST, socket asked for", HOST, XDP, 4, BARE, RST, MARKED,
+	  .reason = SW_DROP_RST, .asked = ALWAYS },
+	{ "fin-asked", "bogus FIN, socket asked for", HOST, XDP, 4, TS_ONLY, FIN_ACK, MARKED,
+	  .reason = SW_DROP_COOKIE, .asked = ALWAYS },
+	{ "synack-asked", "bogus SYN-ACK, socket asked for", HOST, XDP, 4, LINUX, SYN_ACK, MARKED,
+	  .reason = SW_DROP_SYNACK, .asked = ALWAYS },
+	{ "rst-out", "RST to a connection, outside its window", HOST, XDP, 4, BARE, RST, TO_RESET,
+	  OUTSIDE, .reason = SW_DROP_RST_WINDOW },
+	{ "rst-in", "RST to a connection, in its window, challenges spent", HOST, XDP, 4, BARE,
+	  RST, TO_RESET, INSIDE, .reason = SW_DROP_CHALLENGE },
+	{ "rst-challenge", "RST to a connection, in its window, to be challenged", HOST, XDP, 4,
+	  BARE, RST, TO_RESET, INSIDE, SW_PASS_CHALLENGE, .challenges = FREELY },
+	{ "not-guarded", "SYN to a port not guarded", EMPTY, XDP, 4, LINUX, SYN,
+	  .reason = SW_PASS_NOT_GUARDED, .port = PORT_OTHER },
+	{ "tc-in", "tc ingress, packet without mark", HOST, TC_IN, 4, TS_ONLY, ACK, .source = ONE },
+	{ "out", "egress segment without SYN, FIN, RST", HOST, TC_OUT, 4, TS_ONLY, ACK, .source = ONE },
+	{ "out-waits", "egress segment while a FIN waits for its turn", HOST, TC_OUT, 4, TS_ONLY,
+	  ACK, .source = ONE, .fin_waits = true },
+	{ "out-fin", "egress FIN, retransmitted", HOST, TC_OUT, 4, TS_ONLY, FIN_ACK, CLOSING,
+	  .reason = SW_OUT_FIN },
 };
+/* clang-format on */
 #define ROWS ARRAY_SIZE(rows)
 
 static inline __u64 sum_words(const void *data, size_t len)
@@ -119,19 +212,23 @@ static inline __u16 fold(__u64 sum)
 /* Sums leave out what the wrapper writes: source port, sequence number, its part of the rest. */
 static inline size_t put_ip(const struct row *row, struct bench_conf *c, __u16 tcp_len)
 {
+	const struct source_of *from = &sources[row->source];
 	void *at = (char *)c->frame + ETH_HLEN;
 
 	if (row->family == 4) {
 		struct iphdr ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP };
+		struct in_addr client;
 
 		ip.tot_len = htons(sizeof(ip) + tcp_len);
 		ip.frag_off = htons(IP_DF);
 		inet_pton(AF_INET, SERVER4, &ip.daddr);
-		if (!c->random_source)
-			inet_pton(AF_INET, CLIENT4, &ip.saddr);
+		inet_pton(AF_INET, from->client4, &client);
+		if (c->hosts == 1)
+			ip.saddr = client.s_addr;
 		c->ip_sum = sum_words(&ip, sizeof(ip));
-		ip.check = ~fold(c->ip_sum);
 		c->tcp_sum = sum_words(&ip.saddr, 8);
+		ip.check = ~fold(c->ip_sum);
+		ip.saddr = client.s_addr;
 		memcpy(at, &ip, sizeof(ip));
 		return ETH_HLEN + sizeof(ip);
 	}
@@ -140,10 +237,26 @@ static inline size_t put_ip(const struct row *row, struct bench_conf *c, __u16 t
 	ip6.ip6_nxt = IPPROTO_TCP;
 	ip6.ip6_hops = 64;
 	inet_pton(AF_INET6, SERVER6, &ip6.ip6_dst);
-	inet_pton(AF_INET6, c->random_source ? "2001:db8::" : CLIENT6, &ip6.ip6_src);
+	inet_pton(AF_INET6, from->client6, &ip6.ip6_src);
 	c->tcp_sum = sum_words(&ip6.ip6_src, 32);
 	memcpy(at, &ip6, sizeof(ip6));
 	return ETH_HLEN + sizeof(ip6);
+}
+
+/* From the server: checksums do not mind. */
+static inline void turn_frame(char *frame)
+{
+	char other[6];
+
+	memcpy(other, frame, 6);
+	memcpy(frame, frame + 6, 6);
+	memcpy(frame + 6, other, 6);
+	memcpy(other, frame + 26, 4);
+	memcpy(frame + 26, frame + 30, 4);
+	memcpy(frame + 30, other, 4);
+	memcpy(other, frame + 34, 2);
+	memcpy(frame + 34, frame + 36, 2);
+	memcpy(frame + 36, other, 2);
 }
 
 static inline void make_conf(const struct row *row, struct bench_conf *c)
@@ -156,15 +269,17 @@ static inline void make_conf(const struct row *row, struct bench_conf *c)
 	size_t at;
 
 	c->family = row->family;
-	c->random_source = !row->connections;
-	c->ports = row->connections ?: 32768;
+	c->hosts = sources[row->source].hosts;
+	c->ports = sources[row->source].ports;
+	c->seq = numbers[row->numbers].first;
+	c->seq_mask = numbers[row->numbers].mask;
 	c->random_ack = !!(row->flags & ACK);
 	c->tsval_off = o->tsval_at ? sizeof(th) + o->tsval_at : 0;
 	memcpy(frame, macs, sizeof(macs));
 	*(__u16 *)(frame + 12) = htons(row->family == 4 ? ETH_P_IP : ETH_P_IPV6);
 	at = put_ip(row, c, tcp_len);
-	th.source = htons(FIRST_SPORT);
-	th.dest = htons(row->port);
+	th.source = htons(sources[row->source].port);
+	th.dest = htons(row->port ?: PORT);
 	((__u8 *)&th)[13] = row->flags;
 	memcpy(frame + at, &th, sizeof(th));
 	memcpy(frame + at + sizeof(th), o->bytes, o->len);
@@ -172,8 +287,10 @@ static inline void make_conf(const struct row *row, struct bench_conf *c)
 	c->tcp_sum += htons(IPPROTO_TCP) + htons(tcp_len);
 	c->frame_len = at + tcp_len < MIN_ETH_FRAME ? MIN_ETH_FRAME : at + tcp_len;
 	/* the SYN-ACK of Linux' and Windows' options over IPv4 is as long as its SYN */
-	c->restore = row->answers && (row->layout != LINUX || row->target == LISTENER) &&
-		     row->layout != WINDOWS;
+	c->restore = row->reason == SW_TX_SYNACK &&
+		     (row->layout != LINUX || row->guard == LISTENER) && row->layout != WINDOWS;
+	if (row->where == TC_OUT)
+		turn_frame(frame);
 }
 
 static inline const char *synack_fault(const struct row *row, const __u8 *f, __u32 len, __u32 seq)
@@ -185,8 +302,8 @@ static inline const char *synack_fault(const struct row *row, const __u8 *f, __u
 	if (len < hdr + sizeof(th))
 		return "too short";
 	memcpy(&th, f + hdr, sizeof(th));
-	if (f[hdr + 13] != (SYN | ACK) || th.dest == htons(row->port) ||
-	    th.source != htons(row->port))
+	if (f[hdr + 13] != (SYN | ACK) || th.dest == htons(row->port ?: PORT) ||
+	    th.source != htons(row->port ?: PORT))
 		return "not a SYN-ACK of the port";
 	if (ntohl(th.ack_seq) != ntohl(seq) + 1)
 		return "acknowledges another SYN";

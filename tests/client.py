@@ -2,9 +2,12 @@
 """Kernel TCP clients for the tests; each prints one JSON object, or a line and waits."""
 import argparse
 import errno
+import hashlib
 import json
+import random
 import socket
 import sys
+import threading
 import time
 
 MSG_FASTOPEN = 0x20000000
@@ -138,9 +141,51 @@ def fill(args):
     time.sleep(args.seconds)
 
 
+def keys(args):
+    """A line every 50 ms, each waited for, for --seconds; then closes."""
+    sock = connect(args, args.sport)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    echo(sock, b"login")
+    print("connected %d" % sock.getsockname()[1], flush=True)
+    end, worst, lines = time.monotonic() + args.seconds, 0, 0
+    while time.monotonic() < end:
+        start = time.monotonic()
+        echo(sock, b"line %d\n" % lines)
+        worst, lines = max(worst, time.monotonic() - start), lines + 1
+        time.sleep(0.05)
+    sock.close()
+    print(json.dumps({"lines": lines, "worst_ms": round(worst * 1000, 1)}))
+
+
+def transfer(args):
+    """Both ways at once: --bytes are sent and echoed; then idle for --seconds, then the end."""
+    sock = connect(args, args.sport)
+    data = random.randbytes(args.bytes)
+    start = time.monotonic()
+    sender = threading.Thread(target=sock.sendall, args=(data,))
+    sender.start()
+    got = hashlib.sha256()
+    left = args.bytes
+    while left:
+        part = sock.recv(1 << 16)
+        if not part:
+            raise OSError("closed with %d bytes to come" % left)
+        got.update(part)
+        left -= len(part)
+    sender.join()
+    if got.digest() != hashlib.sha256(data).digest():
+        raise OSError("echo differs")
+    took = time.monotonic() - start
+    print(json.dumps({"bytes": args.bytes, "seconds": round(took, 2),
+                      "mbit_s": round(args.bytes * 8 / took / 1e6, 1)}), flush=True)
+    time.sleep(args.seconds)
+    sock.close()
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("job", choices=["hold", "banner", "again", "many", "fastopen", "fill"])
+    parser.add_argument("job", choices=["hold", "banner", "again", "many", "fastopen", "fill",
+                                        "keys", "transfer"])
     parser.add_argument("dst")
     parser.add_argument("--port", type=int, default=80)
     parser.add_argument("--sport", type=int, default=0)

@@ -18,6 +18,7 @@
 #include "fixture.h"
 #include "fixture_parts.h"
 #include "synwarden.skel.h"
+#include "boot.h"
 
 struct guard guard;
 static bool has_kfunc;
@@ -52,7 +53,7 @@ static struct synwarden_bpf *load(enum sw_engine engine)
 	skel->rodata->sw_boot.seed1 = test_seed ^ 0x5851f42d4c957f2dULL;
 	skel->rodata->sw_boot.mark = 0x53574d4b;
 	bpf_program__set_autoload(skel->progs.sw_tc_in, engine == SW_ENGINE_REQSK);
-	bpf_program__set_autoload(skel->progs.sw_adopt, engine == SW_ENGINE_REQSK);
+	boot_size(skel, FIXTURE_CONNS);
 	if (synwarden_bpf__load(skel)) {
 		synwarden_bpf__destroy(skel);
 		return NULL;
@@ -160,8 +161,10 @@ void map_zero(const char *name)
 
 void maps_forget(void)
 {
-	static const char *const forget[] = { "sw_live", "sw_used", "sw_known",
-					      "sw_cap",  "sw_host", "sw_budget" };
+	static const char *const forget[] = {
+		"sw_live",  "sw_used", "sw_cap",    "sw_host",   "sw_budget",
+		"sw_conns", "sw_half", "sw_gauges", "sw_tables", "sw_challenge",
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(forget); i++)
 		map_zero(forget[i]);
@@ -283,6 +286,10 @@ static void guard_defaults(void)
 		.any_mode = SW_MODE_ALWAYS,
 		.rmem_max = (uint32_t)sysctl_read("net/core/rmem_max", 0),
 		.loaded_ns = now_ns(),
+		.ask_pps = ~0U,
+		.challenge_pps = ~0U,
+		.state_events_pps = ~0U,
+		.timeout_s = { [SW_CLOSED] = 138 },
 	};
 	settings_write();
 	device_write(LO_IFINDEX, mac_server, true);

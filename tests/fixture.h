@@ -28,8 +28,9 @@ enum service_id {
 	SERVICE_COUNT = 8, /* counters of ids below are compared at each packet */
 };
 
-#define LO_IFINDEX 1
-#define LO_MTU     1500
+#define LO_IFINDEX    1
+#define FIXTURE_CONNS 4096 /* room in the connection table */
+#define LO_MTU        1500
 
 /* The engine a binary runs with; AUTO: reqsk where the kernel has it. */
 extern enum sw_engine fixture_engine;
@@ -61,6 +62,8 @@ unsigned int stride(void);
 void maps_forget(void);          /* zero caches, filters, budgets and caps */
 void map_zero(const char *name); /* any kind of array */
 int map_fd(const char *name);
+/* A mapped array itself; it stays mapped. */
+void *map_memory(const char *name, size_t value_size, uint32_t *entries);
 
 /* Sockets of the host. Listeners are non-blocking and bound to any address. */
 int listen_on(int family, uint16_t port, int backlog);
@@ -83,6 +86,7 @@ struct result {
 /* Runs, and checks that exactly one reason was counted and the identity holds. */
 struct result run_xdp(const struct packet *p);
 struct result run_tc(const struct packet *p);
+struct result run_tc_out(const struct packet *p); /* from the server */
 /* Only runs: for millions. counters_check() afterwards. */
 int run_bare(int prog_fd, const struct packet *p);
 int xdp_fd(void);
@@ -106,6 +110,17 @@ void check_result(const char *file, int line, const struct result *r, int action
 		CHECK_RESULT(r, XDP_PASS, reason);                    \
 		CHECK_BYTES((r)->out, (r)->len, (p)->data, (p)->len); \
 	} while (0)
+
+/*
+ * The entry of a client's tuple, in the map itself; NULL: none. `table` may be NULL. Server is
+ * always SERVER, port as given.
+ */
+struct sw_conn *conn_entry(uint8_t family, uint16_t client_port, uint16_t server_port,
+			   enum sw_table *table);
+enum sw_state conn_state(uint8_t family, uint16_t client_port, uint16_t server_port);
+const char *state_name(enum sw_state s);
+/* Gauges and use counters are what a count over all slots gives. */
+void tables_check(void);
 
 uint64_t now_ns(void); /* CLOCK_MONOTONIC, the program's clock */
 void sleep_ms(unsigned int ms);

@@ -46,6 +46,13 @@ bool is_tc_reason(enum sw_reason r)
 	return strncmp(reason_name(r), "TC_", 3) == 0;
 }
 
+static enum sw_hook hook_of(enum sw_reason r)
+{
+	if (strncmp(reason_name(r), "OUT_", 4) == 0)
+		return SW_HOOK_TC_OUT;
+	return is_tc_reason(r) ? SW_HOOK_TC_IN : SW_HOOK_XDP;
+}
+
 int xdp_fd(void)
 {
 	return bpf_program__fd(guard.skel->progs.sw_xdp);
@@ -115,7 +122,7 @@ void counters_check(void)
 	read_counts(&after, SW_MAX_SERVICES * SW_REASON_MAX);
 	for (int i = 0; i < SW_MAX_SERVICES * SW_REASON_MAX; i++) {
 		enum sw_reason r = i % SW_REASON_MAX;
-		int hook = is_tc_reason(r) ? SW_HOOK_TC_IN : SW_HOOK_XDP;
+		enum sw_hook hook = hook_of(r);
 
 		packets[hook] += after.reason[i].packets;
 		bytes[hook] += after.reason[i].bytes;
@@ -203,14 +210,14 @@ struct result run_xdp(const struct packet *p)
 	return r;
 }
 
-struct result run_tc(const struct packet *p)
+static struct result run_skb(int prog_fd, const struct packet *p, enum sw_hook hook)
 {
 	struct result r = {};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = p->data, .data_size_in = (uint32_t)p->len,
 		    .data_out = out_bytes, .data_size_out = sizeof(out_bytes), .repeat = 1);
 
 	refresh_before();
-	if (bpf_prog_test_run_opts(tc_fd(), &opts)) {
+	if (bpf_prog_test_run_opts(prog_fd, &opts)) {
 		/* newer kernels make no skb of a frame that ends in its IP header */
 		if (errno == EINVAL && p->len < 14 + 8 + 40) {
 			r.refused = true;
@@ -222,8 +229,18 @@ struct result run_tc(const struct packet *p)
 	r.action = (int)opts.retval;
 	r.out = out_bytes;
 	r.len = opts.data_size_out;
-	attribute(&r, p, SW_HOOK_TC_IN, true);
+	attribute(&r, p, hook, true);
 	return r;
+}
+
+struct result run_tc(const struct packet *p)
+{
+	return run_skb(tc_fd(), p, SW_HOOK_TC_IN);
+}
+
+struct result run_tc_out(const struct packet *p)
+{
+	return run_skb(bpf_program__fd(guard.skel->progs.sw_tc_out), p, SW_HOOK_TC_OUT);
 }
 
 int run_bare(int prog_fd, const struct packet *p)

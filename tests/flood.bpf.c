@@ -87,7 +87,7 @@ static __always_inline int fill_tcp(struct tcphdr *tcp, void *end, __u64 sum)
 {
 	__u64 random = next_random();
 	__u32 seq = (__u32)random, ack = 0;
-	__u16 sport = 1024 + ((random >> 32) & 0xffff) % 64512;
+	__u16 sport = conf.sport_first + ((random >> 32) & 0xffff) % conf.sport_count;
 	__u16 dport = conf.dport_first;
 	__u8 kind = conf.kinds == 1 ? 0 : (random >> 48) % conf.kinds;
 	__u8 flags;
@@ -153,10 +153,10 @@ static __always_inline int lay_template(struct xdp_md *ctx)
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u32 i;
 
-	for (i = 0; i < FLOOD_MAX_FRAME / 2; i++) {
+	for (i = 0; i < FLOOD_MAX_HEAD / 2; i++) {
 		__u16 *word = data + 2 * i;
 
-		if (2 * i >= conf.frame_len)
+		if (2 * i >= conf.head_len)
 			break;
 		if ((void *)(word + 1) > end)
 			return -1;

@@ -203,8 +203,9 @@ counters_agree() {
 	IDENTITY=$(jq -n --argjson stats "$after" --argjson status "$status" '
 		def sum(f): [$stats[] | select(f) | .packets] | add // 0;
 		def rx(h): [$status.received[] | select(.hook == h) | .packets] | add // 0;
-		{ xdp: [rx("xdp"), sum(.reason | startswith("tc_") | not)],
-		  tc_in: [rx("tc_in"), sum(.reason | startswith("tc_"))] }' 2>&1) || return 1
+		{ xdp: [rx("xdp"), sum(.reason | test("^(tc|out)_") | not)],
+		  tc_in: [rx("tc_in"), sum(.reason | startswith("tc_"))],
+		  tc_out: [rx("tc_out"), sum(.reason | startswith("out_"))] }' 2>&1) || return 1
 	[ "$(jq '[.[] | .[0] == .[1]] | all' <<< "$IDENTITY")" = true ]
 }
 

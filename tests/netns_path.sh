@@ -21,7 +21,11 @@ test_lost_syns_and_answers_are_retried() { # D01 @limit=120
 	wait "${pids[@]}"
 	for f in 4 6; do
 		say "MEASURED IPv$f, 30 % loss each way: $(cat "$T/paced$f")"
-		expect_eq "clients over IPv$f" 40 "$(field ok < "$T/paced$f")"
+		# ten SYNs go out in 60 s, so 0.51^10 of the clients, guard or not, never hear an
+		# answer: three of 40 once in 100,000 runs
+		expect_ge "clients over IPv$f" "$(field ok < "$T/paced$f")" 38
+		expect_eq "refused or reset over IPv$f" 0 \
+			"$(jq '.refused + .reset + .other' < "$T/paced$f")"
 	done
 }
 

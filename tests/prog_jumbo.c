@@ -18,7 +18,7 @@ static const struct row big[] = {
 	  .as_is = true },
 	{ "UDP", { .proto = 17, .payload = BIG }, SW_PASS_NOT_TCP, .as_is = true },
 	{ "not IP", { .ethertype = 0x88b5, .payload = BIG }, SW_PASS_NOT_IP, .as_is = true },
-	{ "RST with data", { .flags = RST, .payload = BIG }, SW_PASS_RST, .as_is = true },
+	{ "RST with data", { .flags = RST, .payload = BIG }, SW_DROP_RST, .as_is = true },
 	{ "SYN with data", { .flags = SYN, .payload = BIG }, SW_TX_SYNACK, .as_is = true },
 	{ "Linux SYN with an odd number of bytes",
 	  { .flags = SYN, OPT(SYN_LINUX), .payload = BIG - 1 },

@@ -85,7 +85,7 @@ TEST(ack_of_the_kernels_cookie_is_accepted_and_its_neighbours_are_not, "B05 C01 
 		CHECK_PASSED(&r, &p, SW_PASS_COOKIE);
 		handshake_ack(&h, &(struct spec){ .flags = SYN | ACK }, &p);
 		r = run_xdp(&p);
-		CHECK_RESULT(&r, XDP_DROP, SW_DROP_COOKIE);
+		CHECK_RESULT(&r, XDP_DROP, SW_DROP_SYNACK);
 		handshake_ack(&h, NULL, &p);
 		for (int off = -64; off <= 64; off++) {
 			packet_set_tcp(&p, h.client_isn + 1, h.cookie + 1 + (uint32_t)off);

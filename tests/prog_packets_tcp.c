@@ -17,10 +17,10 @@ static const struct row flags[] = {
 	{ "PSH alone, with data", { .flags = PSH, .payload = 20 }, SW_DROP_FLAGS },
 	{ "URG alone", { .flags = URG, .urgent = 1 }, SW_DROP_FLAGS },
 	{ "ECE and CWR alone", { .flags = ECE | CWR }, SW_DROP_FLAGS },
-	{ "RST", { .flags = RST }, SW_PASS_RST },
-	{ "RST and ACK", { .flags = RST | ACK, .ack = 7 }, SW_PASS_RST },
-	{ "RST with data", { .flags = RST, .payload = 9 }, SW_PASS_RST },
-	{ "RST with PSH and ECE", { .flags = RST | PSH | ECE }, SW_PASS_RST },
+	{ "RST", { .flags = RST }, SW_DROP_RST },
+	{ "RST and ACK", { .flags = RST | ACK, .ack = 7 }, SW_DROP_RST },
+	{ "RST with data", { .flags = RST, .payload = 9 }, SW_DROP_RST },
+	{ "RST with PSH and ECE", { .flags = RST | PSH | ECE }, SW_DROP_RST },
 	{ "ACK of nothing", { .flags = ACK, .ack = 0x12345678 }, SW_DROP_COOKIE },
 	{ "ACK with timestamps", { .flags = ACK, .ack = 9, OPT(ACK_TS) }, SW_DROP_COOKIE },
 	{ "data", { .flags = PSH | ACK, .ack = 9, .payload = 100 }, SW_DROP_COOKIE },
@@ -30,8 +30,8 @@ static const struct row flags[] = {
 	  { .flags = URG | ACK, .ack = 9, .payload = 3, .urgent = 2 },
 	  SW_DROP_COOKIE },
 	{ "ACK with ECE and CWR", { .flags = ACK | ECE | CWR, .ack = 9 }, SW_DROP_COOKIE },
-	{ "SYN-ACK", { .flags = SYN | ACK, .ack = 9, OPT(OPT_MSS1460) }, SW_DROP_COOKIE },
-	{ "SYN-ACK with data", { .flags = SYN | ACK, .ack = 9, .payload = 30 }, SW_DROP_COOKIE },
+	{ "SYN-ACK", { .flags = SYN | ACK, .ack = 9, OPT(OPT_MSS1460) }, SW_DROP_SYNACK },
+	{ "SYN-ACK with data", { .flags = SYN | ACK, .ack = 9, .payload = 30 }, SW_DROP_SYNACK },
 };
 
 TEST(flags_no_stack_sends_are_dropped_and_syn_acks_never_answered, "E01 E02 E04 I04")
@@ -56,9 +56,10 @@ TEST(every_flag_set_gets_its_verdict, "E01")
 		if ((set & core) == SYN)
 			want = SW_TX_SYNACK;
 		else if ((set & core) == RST || (set & core) == (RST | ACK))
-			want = SW_PASS_RST;
-		else if ((set & core) == ACK || (set & core) == (FIN | ACK) ||
-			 (set & core) == (SYN | ACK))
+			want = SW_DROP_RST;
+		else if ((set & core) == (SYN | ACK))
+			want = SW_DROP_SYNACK;
+		else if ((set & core) == ACK || (set & core) == (FIN | ACK))
 			want = SW_DROP_COOKIE;
 		test_context("flags 0x%03x", i);
 		r = run_xdp(&p);
@@ -74,8 +75,8 @@ static const struct row ports[] = {
 	{ "ACK to a closed port", { .flags = ACK, .ack = 1, .dport = 8000 }, SW_PASS_NO_LISTENER },
 	{ "SYN-ACK to a closed port",
 	  { .flags = SYN | ACK, .ack = 1, .dport = 8000 },
-	  SW_PASS_NO_LISTENER },
-	{ "RST to a closed port", { .flags = RST, .dport = 8000 }, SW_PASS_RST },
+	  SW_DROP_SYNACK },
+	{ "RST to a closed port", { .flags = RST, .dport = 8000 }, SW_DROP_RST },
 	{ "no flags to a closed port", { .dport = 8000 }, SW_DROP_FLAGS },
 	{ "bad checksum to a closed port",
 	  { .flags = SYN, .dport = 8000, .bad_tcp_csum = 1 },
@@ -218,7 +219,7 @@ static const struct row sums[] = {
 	{ "TCP checksum, ACK without cookie",
 	  { .flags = ACK, .ack = 5, .bad_tcp_csum = 1 },
 	  SW_DROP_COOKIE },
-	{ "TCP checksum, RST", { .flags = RST, .bad_tcp_csum = 1 }, SW_PASS_RST },
+	{ "TCP checksum, RST", { .flags = RST, .bad_tcp_csum = 1 }, SW_DROP_RST },
 	{ "TCP checksum, not guarded",
 	  { .flags = SYN, .dport = 22, .bad_tcp_csum = 1 },
 	  SW_PASS_NOT_GUARDED },
@@ -231,7 +232,7 @@ static const struct row sums[] = {
 	  { .flags = SYN, .bad_ip_csum = 1, .bad_tcp_csum = 1 },
 	  SW_DROP_IP_CSUM,
 	  .only = ONLY4 },
-	{ "IP checksum, RST", { .flags = RST, .bad_ip_csum = 1 }, SW_PASS_RST, .only = ONLY4 },
+	{ "IP checksum, RST", { .flags = RST, .bad_ip_csum = 1 }, SW_DROP_RST, .only = ONLY4 },
 	{ "bad checksum before MD5",
 	  { .flags = SYN,
 	    .bad_tcp_csum = 1,
@@ -272,7 +273,7 @@ static const struct row padding[] = {
 	  SW_TX_SYNACK },
 	{ "SYN with data and trailer", { .flags = SYN, .payload = 9, .trailer = 6 }, SW_TX_SYNACK },
 	{ "padded ACK", { .flags = ACK, .ack = 3, .pad = 60 }, SW_DROP_COOKIE },
-	{ "padded RST", { .flags = RST, .pad = 60, .trailer = 4 }, SW_PASS_RST },
+	{ "padded RST", { .flags = RST, .pad = 60, .trailer = 4 }, SW_DROP_RST },
 	{ "padded no flags", { .pad = 60 }, SW_DROP_FLAGS },
 	{ "padded UDP", { .proto = 17, .payload = 4, .pad = 60 }, SW_PASS_NOT_TCP },
 };

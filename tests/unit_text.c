@@ -313,3 +313,131 @@ TEST(random_words_are_refused_or_read_back_the_same, "L09")
 	}
 	CHECK(accepted > 1000);
 }
+
+TEST(states_have_the_names_of_rfc_9293, "L09")
+{
+	static const struct {
+		const char *s;
+		int state;
+	} cases[] = {
+		{ "CLOSED", SW_CLOSED },
+		{ "listen", SW_LISTEN },
+		{ "Syn-Sent", SW_SYN_SENT },
+		{ "syn_received", SW_SYN_RECEIVED },
+		{ "established", SW_ESTABLISHED },
+		{ "fin-wait-1", SW_FIN_WAIT_1 },
+		{ "FIN_WAIT_2", SW_FIN_WAIT_2 },
+		{ "close-wait", SW_CLOSE_WAIT },
+		{ "CLOSING", SW_CLOSING },
+		{ "last_ack", SW_LAST_ACK },
+		{ "TIME-WAIT", SW_TIME_WAIT },
+		/* slots, abbreviations, parts and more */
+		{ "free", -1 },
+		{ "claimed", -1 },
+		{ "", -1 },
+		{ "estab", -1 },
+		{ "established ", -1 },
+		{ "fin-wait", -1 },
+		{ "fin-wait-3", -1 },
+		{ "time wait", -1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		enum sw_state state = SW_FREE;
+		struct text_why why = {};
+
+		test_context("'%s'", cases[i].s);
+		CHECK_EQ(text_state(cases[i].s, &state, &why), cases[i].state < 0 ? -22 : 0);
+		CHECK_EQ(state, cases[i].state < 0 ? SW_FREE : cases[i].state);
+		CHECK_EQ(why.text[0] != '\0', cases[i].state < 0);
+	}
+	for (int i = SW_CLOSED; i < SW_STATE_MAX; i++) {
+		enum sw_state state = SW_FREE;
+		struct text_why why;
+
+		CHECK_EQ(text_state(text_state_name((enum sw_state)i), &state, &why), 0);
+		CHECK_EQ(state, i);
+	}
+	CHECK(strcmp(text_state_name((enum sw_state)200), "?") == 0);
+}
+
+TEST(lists_of_states_are_read_whole_or_not_at_all, "L09")
+{
+	static const char *const bad[] = { "",
+					   ",",
+					   "closed,",
+					   ",closed",
+					   "closed,,closing",
+					   "closed, closing",
+					   "closed;closing",
+					   "all" };
+	struct text_why why;
+	__u32 mask = 77;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		test_context("'%s'", bad[i]);
+		CHECK_EQ(text_states(bad[i], &mask, &why), -22);
+		CHECK_EQ(mask, 77);
+	}
+	test_context("good");
+	CHECK_EQ(text_states("time_wait", &mask, &why), 0);
+	CHECK_EQ(mask, 1U << SW_TIME_WAIT);
+	CHECK_EQ(text_states("FIN-WAIT-1,fin-wait-2,FIN-WAIT-1", &mask, &why), 0);
+	CHECK_EQ(mask, 1U << SW_FIN_WAIT_1 | 1U << SW_FIN_WAIT_2);
+}
+
+TEST(durations_are_seconds_or_have_one_unit, "L09")
+{
+	static const struct {
+		const char *s;
+		long long seconds; /* -1: refused */
+	} cases[] = {
+		{ "0", 0 },
+		{ "90", 90 },
+		{ "90s", 90 },
+		{ "15m", 900 },
+		{ "2h", 7200 },
+		{ "7d", 604800 },
+		{ "604800", 604800 },
+		{ "604801", -1 },
+		{ "8d", -1 },
+		{ "", -1 },
+		{ "s", -1 },
+		{ "m5", -1 },
+		{ "5 m", -1 },
+		{ "5ms", -1 },
+		{ "1h30m", -1 },
+		{ "1.5h", -1 },
+		{ "-1", -1 },
+		{ "5M", -1 },
+		{ "4294967295d", -1 },
+		{ "99999999999999999999", -1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		__u32 seconds = 7;
+
+		test_context("'%s'", cases[i].s);
+		CHECK_EQ(text_duration(cases[i].s, 0, 604800, &seconds),
+			 cases[i].seconds < 0 ? -22 : 0);
+		CHECK_EQ(seconds, cases[i].seconds < 0 ? 7 : cases[i].seconds);
+	}
+}
+
+TEST(ages_print_their_two_largest_units, "")
+{
+	static const struct {
+		__u32 seconds;
+		const char *text;
+	} cases[] = {
+		{ 0, "0s" },        { 59, "59s" },       { 60, "1m00s" },
+		{ 3599, "59m59s" }, { 3600, "1h00m" },   { 86399, "23h59m" },
+		{ 86400, "1d00h" }, { 694800, "8d01h" }, { ~0U, "49710d06h" },
+	};
+	char buf[TEXT_AGE];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		test_context("%u", cases[i].seconds);
+		CHECK(strcmp(text_age(cases[i].seconds, buf), cases[i].text) == 0);
+	}
+}

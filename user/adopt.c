@@ -1,16 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fills the presence filter with the sockets this network namespace holds. Attach runs it
- * before anything may be answered; `adopt` and a service that begins to enforce run it again.
+ * Learns the sockets this network namespace holds: the presence filter is built from them, and
+ * the connection tables get what they lack. Attach does it before anything may be answered;
+ * `adopt`, `run`, and a service that begins to be judged do it again.
  */
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 
 #include "kernel.h"
 #include "util.h"
+
+/* Cookies of the kernel, which a handshake before the guard may carry, live this long. */
+#define GRACE_S 130
+
+__u64 grace_end(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (__u64)(ts.tv_sec + GRACE_S) * 1000000000 + (__u64)ts.tv_nsec;
+}
 
 /*
  * MEMBARRIER_CMD_GLOBAL is synchronize_rcu(), and programs run inside an RCU read section.
@@ -22,9 +35,9 @@ void wait_for_packets(void)
 		usleep(20000);
 }
 
-static int walk_sockets(int prog)
+int adopt_walk(const struct guard *g)
 {
-	autoclose int link = bpf_link_create(prog, 0, BPF_TRACE_ITER, NULL);
+	autoclose int link = bpf_link_create(g->prog[PROG_ADOPT], 0, BPF_TRACE_ITER, NULL);
 	autoclose int iter = -1;
 	char none[64];
 	ssize_t len;
@@ -48,11 +61,8 @@ static int walk_sockets(int prog)
 int adopt_run(const struct guard *g)
 {
 	struct sw_settings s;
-	int err, walked;
+	int walked, err = mapio_settings(g, &s);
 
-	if (g->engine != SW_ENGINE_REQSK)
-		return 0;
-	err = mapio_settings(g, &s);
 	if (err)
 		return err;
 	if (s.live_both) { /* a run before was killed half-way */
@@ -70,7 +80,7 @@ int adopt_run(const struct guard *g)
 	if (err)
 		return err;
 	wait_for_packets();
-	walked = walk_sockets(g->prog[PROG_ADOPT]);
+	walked = adopt_walk(g);
 	if (!walked) {
 		s.live_gen++;
 		walked = mapio_settings_set(g, &s);

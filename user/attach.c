@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A device and the guard: XDP link, tc link or filter, VLAN stripping, and all of it undone.
+ * A device and the guard: XDP link, tc links or filters, VLAN stripping, and all of it undone.
  * Pins of a device are in links/DEV; a '.' in its name is written ':', which no device name
  * holds, as a BPF file system refuses dots.
  */
@@ -18,9 +18,20 @@
 #include "kernel.h"
 #include "util.h"
 
-/* Of our filter below clsact: early, and recognisable. */
+/* Of our filters below clsact: early, and recognisable. */
 #define TC_HANDLE   0x5357
 #define TC_PRIORITY 1
+
+static const struct tc_side {
+	enum prog_id prog;
+	const char *name; /* of its pin */
+	const char *words;
+	enum bpf_attach_type tcx;
+	enum bpf_tc_attach_point clsact;
+} tc_sides[] = {
+	{ PROG_TC_IN, "tc_in", "tc ingress", TCX_INGRESS, BPF_TC_INGRESS },
+	{ PROG_TC_OUT, "tc_out", "tc egress", TCX_EGRESS, BPF_TC_EGRESS },
+};
 
 static int link_path(const struct guard *g, const char *dev, const char *leaf, char *path)
 {
@@ -125,49 +136,90 @@ static int xdp_attach(struct guard *g, const char *name, __u32 ifindex, enum xdp
 	return link_pin(g, name, "xdp", link);
 }
 
-static int clsact_attach(struct guard *g, const char *name, __u32 ifindex, struct sw_dev *dev)
+static void clsact_drop(const struct guard *g, const struct bpf_tc_hook *hook,
+			const struct tc_side *side)
+{
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	if (g->prog[side->prog] < 0 || bpf_tc_query(hook, &opts) ||
+	    opts.prog_id != prog_id_of(g->prog[side->prog]))
+		return;
+	/* these tell what was found, a request may not carry them */
+	opts.prog_fd = 0;
+	opts.prog_id = 0;
+	opts.flags = 0;
+	bpf_tc_detach(hook, &opts);
+}
+
+/*
+ * An ingress qdisc that was there before has no egress: the kernel takes a filter for that
+ * side and puts it among those of ingress.
+ */
+static bool is_astray(const struct guard *g, __u32 ifindex, const struct tc_side *side)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	return side->clsact == BPF_TC_EGRESS && !bpf_tc_query(&hook, &opts) &&
+	       opts.prog_id == prog_id_of(g->prog[side->prog]);
+}
+
+static int refuse_one_sided(const char *name)
+{
+	log_refuse(-EEXIST, "%s: its ingress qdisc leaves no room for a filter at tc egress", name);
+	log_hint("'tc qdisc del dev %s ingress', and 'tc qdisc add dev %s clsact' for its filters",
+		 name, name);
+	return -EEXIST;
+}
+
+static int clsact_attach(struct guard *g, const char *name, __u32 ifindex,
+			 const struct tc_side *side, struct sw_dev *dev)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = side->clsact);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY,
-		    .prog_fd = g->prog[PROG_TC_IN]);
+		    .prog_fd = g->prog[side->prog]);
 	int err = bpf_tc_hook_create(&hook);
 
 	if (err && err != -EEXIST)
 		return log_err(err, "%s: make the clsact qdisc", name);
-	dev->made_clsact = !err;
+	/* one qdisc for both sides: the second finds it there */
+	dev->made_clsact |= !err;
 	err = bpf_tc_attach(&hook, &opts);
+	if (is_astray(g, ifindex, side)) {
+		hook.attach_point = BPF_TC_INGRESS;
+		clsact_drop(g, &hook, side);
+		return refuse_one_sided(name);
+	}
 	if (err == -EEXIST)
-		return log_refuse(err, "%s: a tc filter with priority %d and handle 0x%x exists",
-				  name, TC_PRIORITY, TC_HANDLE);
-	return err ? log_err(err, "%s: attach to tc ingress", name) : 0;
+		return log_refuse(err,
+				  "%s: a filter with priority %d and handle 0x%x exists at its %s",
+				  name, TC_PRIORITY, TC_HANDLE, side->words);
+	return err ? log_err(err, "%s: attach to %s", name, side->words) : 0;
 }
 
-static int tc_attach(struct guard *g, const char *name, __u32 ifindex, struct sw_dev *dev)
+static int tc_attach(struct guard *g, const char *name, __u32 ifindex, const struct tc_side *side,
+		     struct sw_dev *dev)
 {
 	autoclose int link = -1;
 
-	if (g->prog[PROG_TC_IN] < 0)
+	if (g->prog[side->prog] < 0)
 		return 0;
-	link = bpf_link_create(g->prog[PROG_TC_IN], (int)ifindex, TCX_INGRESS, NULL);
+	link = bpf_link_create(g->prog[side->prog], (int)ifindex, side->tcx, NULL);
 	if (link < 0) {
 		log_debug("%s: no tcx: %s", name, strerror(errno));
-		return clsact_attach(g, name, ifindex, dev);
+		return clsact_attach(g, name, ifindex, side, dev);
 	}
 	dev->tcx = 1;
-	return link_pin(g, name, "tc_in", link);
+	return link_pin(g, name, side->name, link);
 }
 
 static void clsact_detach(const struct guard *g, const struct dev_state *d)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)d->ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)d->ifindex);
 
-	if (!bpf_tc_query(&hook, &opts) && opts.prog_id == prog_id_of(g->prog[PROG_TC_IN])) {
-		/* these tell what was found, a request may not carry them */
-		opts.prog_fd = 0;
-		opts.prog_id = 0;
-		opts.flags = 0;
-		bpf_tc_detach(&hook, &opts);
+	for (size_t i = 0; i < ARRAY_SIZE(tc_sides); i++) {
+		hook.attach_point = tc_sides[i].clsact;
+		clsact_drop(g, &hook, &tc_sides[i]);
 	}
 	if (!d->dev.made_clsact || netdev_has_tc_filters((int)d->ifindex))
 		return;
@@ -182,8 +234,9 @@ int dev_detach(struct guard *g, const struct dev_state *d)
 	int err;
 
 	link_drop(g, d->dev.name, "xdp");
-	link_drop(g, d->dev.name, "tc_in");
-	if (d->alive && g->engine == SW_ENGINE_REQSK && !d->dev.tcx)
+	for (size_t i = 0; i < ARRAY_SIZE(tc_sides); i++)
+		link_drop(g, d->dev.name, tc_sides[i].name);
+	if (d->alive && !d->dev.tcx)
 		clsact_detach(g, d);
 	/* it may have been renamed since */
 	if (d->alive && d->dev.rxvlan_was_on && if_indextoname(d->ifindex, now) &&
@@ -242,11 +295,26 @@ static int check_device(const char *name, __u32 ifindex, struct sw_dev *dev)
 	return 0;
 }
 
+/* Did everything stay that was attached a moment ago? */
+static bool links_stay(const struct guard *g, const struct dev_state *d)
+{
+	const char *name = d->dev.name;
+	struct xdp_owner owner;
+
+	if (netdev_xdp_owner((int)d->ifindex, &owner) ||
+	    owner.id != prog_id_of(g->prog[PROG_XDP]) || link_ifindex(g, name, "xdp") != d->ifindex)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(tc_sides) && d->dev.tcx; i++)
+		if (g->prog[tc_sides[i].prog] >= 0 &&
+		    link_ifindex(g, name, tc_sides[i].name) != d->ifindex)
+			return false;
+	return true;
+}
+
 static int dev_hook_up(struct guard *g, struct dev_state *d, enum xdp_mode mode)
 {
 	const char *name = d->dev.name;
 	char path[PATH_MAX];
-	struct xdp_owner owner;
 	int err = link_path(g, name, "", path);
 
 	/* known before the first packet: its MAC decides what is answered */
@@ -255,8 +323,8 @@ static int dev_hook_up(struct guard *g, struct dev_state *d, enum xdp_mode mode)
 	if (!err && mkdir(path, 0700))
 		err = log_err(-errno, "make %s", path);
 	/* tc first: nothing is marked until XDP runs */
-	if (!err)
-		err = tc_attach(g, name, d->ifindex, &d->dev);
+	for (size_t i = 0; i < ARRAY_SIZE(tc_sides) && !err; i++)
+		err = tc_attach(g, name, d->ifindex, &tc_sides[i], &d->dev);
 	if (!err)
 		err = xdp_attach(g, name, d->ifindex, mode, &d->dev);
 	if (!err)
@@ -265,12 +333,7 @@ static int dev_hook_up(struct guard *g, struct dev_state *d, enum xdp_mode mode)
 		err = mapio_dev_set(g, d->ifindex, &d->dev);
 	if (err)
 		return err;
-	if (netdev_xdp_owner((int)d->ifindex, &owner) ||
-	    owner.id != prog_id_of(g->prog[PROG_XDP]) ||
-	    link_ifindex(g, name, "xdp") != d->ifindex ||
-	    (d->dev.tcx && link_ifindex(g, name, "tc_in") != d->ifindex))
-		return log_refuse(-EIO, "%s: the links did not stay", name);
-	return 0;
+	return links_stay(g, d) ? 0 : log_refuse(-EIO, "%s: the links did not stay", name);
 }
 
 int dev_attach(struct guard *g, const char *name, enum xdp_mode mode)
@@ -306,6 +369,28 @@ int dev_list(const struct guard *g, struct dev_state *list, __u32 *count)
 	return err;
 }
 
+static int refuse_elsewhere(const struct guard *g, const struct dev_state *d)
+{
+	return log_refuse(-EXDEV,
+			  "the guard at %s is attached to %s in another network "
+			  "namespace: run this there, or choose another --pin",
+			  g->dir, d->dev.name);
+}
+
+int dev_here(const struct guard *g)
+{
+	struct dev_state list[SW_MAX_DEVS];
+	__u32 count;
+	int here = 0, err = dev_list(g, list, &count);
+
+	for (__u32 i = 0; !err && i < count; i++) {
+		if (list[i].elsewhere)
+			return refuse_elsewhere(g, &list[i]);
+		here |= list[i].alive;
+	}
+	return err ? err : here;
+}
+
 int dev_sweep(struct guard *g)
 {
 	struct dev_state list[SW_MAX_DEVS];
@@ -314,10 +399,7 @@ int dev_sweep(struct guard *g)
 
 	for (__u32 i = 0; !err && i < count; i++) {
 		if (list[i].elsewhere)
-			return log_refuse(-EXDEV,
-					  "the guard at %s is attached to %s in another network "
-					  "namespace: run this there, or choose another --pin",
-					  g->dir, list[i].dev.name);
+			return refuse_elsewhere(g, &list[i]);
 		if (list[i].alive)
 			continue;
 		log_note("%s is gone, forgotten", list[i].dev.name);

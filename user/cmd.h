@@ -5,16 +5,29 @@
 
 #include <stdbool.h>
 
+#include "conns.h"
 #include "kernel.h"
 
-/* Which options were given; a command accepts a set of them. */
+/* Which options were given; a command accepts a set of them. Named in options.c. */
 enum opt {
 	OPT_XDP = 1 << 0,
 	OPT_ENGINE = 1 << 1,
-	OPT_ALL = 1 << 2,
-	OPT_MODE = 1 << 3,
-	OPT_HOST_SYNS = 1 << 4,
-	OPT_FOLLOW = 1 << 5,
+	OPT_CONNECTIONS = 1 << 2,
+	OPT_ALL = 1 << 3,
+	OPT_MODE = 1 << 4,
+	OPT_HOST_SYNS = 1 << 5,
+	OPT_FOLLOW = 1 << 6,
+	OPT_STATE = 1 << 7,
+	OPT_SERVICE = 1 << 8,
+	OPT_SOURCE = 1 << 9,
+	OPT_OLDER = 1 << 10,
+	OPT_YOUNGER = 1 << 11,
+	OPT_SORT = 1 << 12,
+	OPT_REVERSE = 1 << 13,
+	OPT_LIMIT = 1 << 14,
+	OPT_OFFSET = 1 << 15,
+	OPT_COUNT = 1 << 16,
+	OPT_INTERVAL = 1 << 17,
 };
 
 struct opts {
@@ -23,9 +36,19 @@ struct opts {
 	bool json;
 	enum xdp_mode xdp;
 	enum sw_engine engine;
+	__u32 connections;
 	enum sw_mode mode;
 	__u32 host_syns;
+	struct conn_query query;
+	struct sw_service service; /* of --service */
+	__u32 interval_s;
 };
+#define OPTS_INIT                                                                        \
+	{                                                                                \
+		.pin = SW_PIN_DEFAULT, .connections = SW_CONNS, .query = CONN_QUERY_ALL, \
+		.interval_s = SW_INTERVAL_DEFAULT                                        \
+	}
+#define SW_INTERVAL_DEFAULT 5
 
 struct invocation {
 	struct opts o;
@@ -36,6 +59,8 @@ struct invocation {
 
 /* Options may stand before and behind the command. 0, or the exit code. */
 int options_parse(struct invocation *in, int argc, char **argv);
+/* How the lowest of these is written. */
+const char *option_name(unsigned int given);
 
 /* argv[0] is the first word behind the command. */
 int cmd_attach(const struct opts *o, int argc, char **argv);
@@ -47,10 +72,17 @@ int cmd_stats(const struct opts *o, int argc, char **argv);
 int cmd_events(const struct opts *o, int argc, char **argv);
 int cmd_key(const struct opts *o, int argc, char **argv);
 int cmd_doctor(const struct opts *o, int argc, char **argv);
+int cmd_conns(const struct opts *o, int argc, char **argv);
+int cmd_limit(const struct opts *o, int argc, char **argv);
+int cmd_sweep(const struct opts *o, int argc, char **argv);
+int cmd_run(const struct opts *o, int argc, char **argv);
 
 /* Of cookies: the epoch now, the seconds since the key in use was made. */
 __u32 key_epoch(void);
 __u64 key_age(const struct guard *g, const struct sw_keysched *sched);
+
+/* Says that there is no such service, and which is near; returns -ENOENT. */
+int no_such_service(const struct services *set, const struct sw_service *want);
 
 /* The word nearest to `word` among `count` names `stride` bytes apart, NULL if none is near. */
 const char *nearest_name(const char *word, const void *names, size_t count, size_t stride);

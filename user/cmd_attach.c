@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "json.h"
+#include "table.h"
 #include "util.h"
 
 static int guard_begin(struct guard *g, const struct opts *o)
 {
-	int err = guard_create(g, o->pin, o->engine);
+	int err = guard_create(g, o->pin, o->engine, o->connections);
 
 	/* pinned before anything outside is changed, so that a kill can be cleared up */
 	if (!err)
@@ -36,6 +38,12 @@ static int guard_reuse(struct guard *g, const struct opts *o)
 		log_refuse(-EBUSY, "the guard at %s runs engine %s", g->dir,
 			   text_engine_name(g->engine));
 		log_hint("'synwarden detach --all' first, all devices share one engine");
+		return -EBUSY;
+	}
+	if (o->given & OPT_CONNECTIONS && o->connections != g->boot.max[SW_TABLE_CONNS]) {
+		log_refuse(-EBUSY, "the guard at %s has tables for %u connections, not %u", g->dir,
+			   g->boot.max[SW_TABLE_CONNS], o->connections);
+		log_hint("'synwarden detach --all' first, all devices share the tables");
 		return -EBUSY;
 	}
 	return cookies_raise(g);
@@ -96,12 +104,15 @@ static void attach_undo(struct guard *g, const struct attached *done)
 				dev_detach(g, &list[i]);
 }
 
-static int arm(const struct guard *g)
+static int arm(const struct guard *g, const struct attached *done)
 {
 	struct sw_settings s;
 	int err = mapio_settings(g, &s);
 
 	s.armed = SW_ARMED;
+	/* what began behind a device that was not watched yet */
+	if (done->count)
+		s.grace_until_ns = grace_end();
 	return err ? err : mapio_settings_set(g, &s);
 }
 
@@ -119,7 +130,7 @@ static int attach_all(struct guard *g, const struct opts *o, int argc, char **ar
 	if (!err && done.count && services_any_enforced(&set))
 		err = adopt_run(g);
 	if (!err)
-		err = arm(g);
+		err = arm(g, &done);
 	if (err)
 		attach_undo(g, &done);
 	return err;
@@ -249,10 +260,39 @@ int cmd_detach(const struct opts *o, int argc, char **argv)
 	return exit_code(err);
 }
 
+static void adopted_json(const struct adopted *a)
+{
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_u64(&j, "held", (__u64)a->held[SW_TABLE_CONNS] + a->held[SW_TABLE_HALF]);
+	json_array(&j, "tables");
+	for (__u32 i = 0; i < SW_TABLE_MAX; i++) {
+		json_object(&j, NULL);
+		json_str(&j, "table", text_table_name((enum sw_table)i));
+		json_u64(&j, "used", a->used[i]);
+		json_u64(&j, "held", a->held[i]);
+		json_close(&j);
+	}
+	json_end(&j);
+}
+
+static void adopted_print(const struct adopted *a)
+{
+	char used[TEXT_COUNT], held[TEXT_COUNT];
+
+	for (__u32 i = 0; i < SW_TABLE_MAX; i++)
+		printf("%-10s %s tracked, the host holds %s\n", text_table_name((enum sw_table)i),
+		       text_count(a->used[i], used), text_count(a->held[i], held));
+}
+
 int cmd_adopt(const struct opts *o, int argc, char **argv)
 {
 	autoguard struct guard g = GUARD_INIT;
+	autotables struct tables t = { 0 };
 	autolock int lock = -1;
+	struct adopted a;
 	int err = no_arguments("adopt", argc, argv);
 
 	if (err)
@@ -267,8 +307,14 @@ int cmd_adopt(const struct opts *o, int argc, char **argv)
 	if (!err)
 		err = dev_sweep(&g);
 	if (!err)
-		err = adopt_run(&g);
-	if (!err && g.engine != SW_ENGINE_REQSK)
-		log_note("engine listener asks the host for every SYN, there is nothing to adopt");
-	return exit_code(err);
+		err = tables_open(&g, &t, true);
+	if (!err)
+		err = table_adopt(&g, &t, &a);
+	if (err)
+		return EXIT_FAILURE;
+	if (o->json)
+		adopted_json(&a);
+	else
+		adopted_print(&a);
+	return 0;
 }

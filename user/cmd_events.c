@@ -60,6 +60,32 @@ static __u64 wall_ns(__u64 monotonic_ns)
 	return clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC) + monotonic_ns;
 }
 
+static const char *kind_name(__u8 kind)
+{
+	static const char *const names[] = {
+		[SW_EVENT_PACKET] = "packet",
+		[SW_EVENT_STATE] = "state",
+		[SW_EVENT_TABLE_FULL] = "table_full",
+	};
+
+	return kind < ARRAY_SIZE(names) ? names[kind] : "?";
+}
+
+/* The programs put the client first, whichever way the packet goes. */
+static const char *event_src(const struct sw_event *e, char buf[TEXT_ADDR + 8])
+{
+	if (e->hook == SW_HOOK_TC_OUT)
+		return text_endpoint(e->daddr, e->dport, buf);
+	return text_endpoint(e->saddr, e->sport, buf);
+}
+
+static const char *event_dst(const struct sw_event *e, char buf[TEXT_ADDR + 8])
+{
+	if (e->hook == SW_HOOK_TC_OUT)
+		return text_endpoint(e->saddr, e->sport, buf);
+	return text_endpoint(e->daddr, e->dport, buf);
+}
+
 static void event_json(struct reader *r, const struct sw_event *e, const char *device)
 {
 	char src[TEXT_ADDR + 8], dst[TEXT_ADDR + 8], name[TEXT_SERVICE], flags[TEXT_FLAGS];
@@ -69,25 +95,37 @@ static void event_json(struct reader *r, const struct sw_event *e, const char *d
 	json_begin(&j, stdout);
 	json_object(&j, NULL);
 	json_time(&j, "time", wall_ns(e->time_ns));
-	json_str(&j, "reason", text_reason(e->reason));
+	json_str(&j, "kind", kind_name(e->kind));
+	if (e->reason)
+		json_str(&j, "reason", text_reason(e->reason));
+	else
+		json_null(&j, "reason");
 	if (service)
 		json_str(&j, "service", service);
 	else
 		json_null(&j, "service");
-	json_str(&j, "src", text_endpoint(e->saddr, e->sport, src));
-	json_str(&j, "dst", text_endpoint(e->daddr, e->dport, dst));
+	json_str(&j, "src", event_src(e, src));
+	json_str(&j, "dst", event_dst(e, dst));
 	json_str(&j, "flags", text_tcp_flags(e->tcp_flags, flags));
 	json_str(&j, "device", device);
+	json_str(&j, "hook", text_hook_name(e->hook));
 	json_u64(&j, "seq", e->seq);
 	json_u64(&j, "ack", e->ack);
 	json_bool(&j, "would", e->would);
 	json_u64(&j, "packets", e->packets);
+	if (e->kind == SW_EVENT_STATE) {
+		json_str(&j, "from", text_state_name(e->state_from));
+		json_str(&j, "to", text_state_name(e->state_to));
+	} else if (e->kind == SW_EVENT_TABLE_FULL) {
+		json_str(&j, "table", text_table_name(e->table));
+	}
 	json_end(&j);
 }
 
 static void event_print(const struct sw_event *e, const char *device)
 {
 	char src[TEXT_ADDR + 8], dst[TEXT_ADDR + 8], flags[TEXT_FLAGS], clock[16];
+	const char *what = e->kind == SW_EVENT_PACKET ? text_reason(e->reason) : kind_name(e->kind);
 	__u64 ns = wall_ns(e->time_ns);
 	time_t s = (time_t)(ns / 1000000000);
 	struct tm tm;
@@ -95,9 +133,12 @@ static void event_print(const struct sw_event *e, const char *device)
 	localtime_r(&s, &tm);
 	strftime(clock, sizeof(clock), "%T", &tm);
 	printf("%s.%03u %-6s %-19s %s > %s %s seq %u ack %u", clock,
-	       (unsigned int)(ns / 1000000 % 1000), device, text_reason(e->reason),
-	       text_endpoint(e->saddr, e->sport, src), text_endpoint(e->daddr, e->dport, dst),
-	       text_tcp_flags(e->tcp_flags, flags), e->seq, e->ack);
+	       (unsigned int)(ns / 1000000 % 1000), device, what, event_src(e, src),
+	       event_dst(e, dst), text_tcp_flags(e->tcp_flags, flags), e->seq, e->ack);
+	if (e->kind == SW_EVENT_STATE)
+		printf(" %s -> %s", text_state_name(e->state_from), text_state_name(e->state_to));
+	else if (e->kind == SW_EVENT_TABLE_FULL)
+		printf(" table %s, connections go untracked", text_table_name(e->table));
 	if (e->packets > 1)
 		printf(" (%llu packets)", (unsigned long long)e->packets);
 	printf("%s\n", e->would ? " would" : "");

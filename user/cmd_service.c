@@ -11,6 +11,7 @@
 
 #include "cmd.h"
 #include "json.h"
+#include "table.h"
 #include "util.h"
 
 static int settings_any_mode(const struct guard *g, enum sw_mode mode)
@@ -114,29 +115,52 @@ static int write_service(const struct guard *g, struct services *set, __u32 id,
 	return services_apply(g, set);
 }
 
+/* Handshakes under way are asked for until they must have ended. */
+static int grace_begin(const struct guard *g)
+{
+	struct sw_settings s;
+	int err = mapio_settings(g, &s);
+
+	s.grace_until_ns = grace_end();
+	return err ? err : mapio_settings_set(g, &s);
+}
+
 /*
- * Before a service enforces, the presence filter must know the connections it has: it runs
- * in monitor, where passing SYNs are noted, while the sockets are walked.
+ * Before a service enforces, filter and tables must know the connections it has: it runs in
+ * monitor, where passing SYNs are noted, while the sockets are walked. One that is judged
+ * from now on, in whichever mode, gets them too.
  */
 static int write_mode(const struct guard *g, struct services *set, __u32 id,
 		      const struct sw_service *s)
 {
+	enum sw_mode before = set->slot[id].mode; /* off, if there was none */
+	bool enforce = s->mode == SW_MODE_ALWAYS && before != SW_MODE_ALWAYS;
+	bool begin = s->mode != SW_MODE_OFF && before == SW_MODE_OFF;
 	struct sw_service first = *s;
-	bool adopt = s->mode == SW_MODE_ALWAYS && g->engine == SW_ENGINE_REQSK &&
-		     set->slot[id].mode != SW_MODE_ALWAYS;
 	int err;
 
-	if (adopt) {
-		first.mode = SW_MODE_MONITOR;
-		err = write_service(g, set, id, &first);
-		if (!err)
-			wait_for_packets();
-		if (!err)
-			err = adopt_run(g);
-		if (err)
-			return err;
-	}
-	return write_service(g, set, id, s);
+	if (!enforce && !begin)
+		return write_service(g, set, id, s);
+	first.mode = SW_MODE_MONITOR;
+	err = write_service(g, set, id, &first);
+	if (!err)
+		wait_for_packets();
+	if (!err && enforce)
+		err = grace_begin(g);
+	if (!err)
+		err = adopt_run(g);
+	if (!err && enforce)
+		err = write_service(g, set, id, s);
+	return err;
+}
+
+/* No packet of this service is followed any more: what its entries say would go stale. */
+static void forget_connections(const struct guard *g, __u32 id)
+{
+	autotables struct tables t = { 0 };
+
+	if (!tables_open(g, &t, true))
+		tables_forget(&t, id);
 }
 
 /* Cookies that are out are honoured in monitor, not in `off` or without the service. */
@@ -216,11 +240,12 @@ static int service_add(const struct guard *g, const struct opts *o, const struct
 		set.slot[id] = empty;
 		services_apply(g, &set);
 		mapio_service_set(g, id, &empty);
+		forget_connections(g, id);
 	}
 	return err;
 }
 
-static int no_such_service(const struct services *set, const struct sw_service *want)
+int no_such_service(const struct services *set, const struct sw_service *want)
 {
 	char name[TEXT_SERVICE], other[TEXT_SERVICE];
 	__u32 near = services_overlap(set, want);
@@ -254,6 +279,8 @@ static int service_set(const struct guard *g, const struct opts *o, const struct
 		err = write_mode(g, &set, id, &s);
 	if (err)
 		write_service(g, &set, id, &before);
+	else if (s.mode == SW_MODE_OFF)
+		forget_connections(g, id);
 	return err;
 }
 
@@ -276,7 +303,11 @@ static int service_del(const struct guard *g, const struct opts *o, const struct
 	set.slot[id] = empty;
 	/* out of ports and prefixes first: then no packet can meet the empty slot */
 	err = services_apply(g, &set);
-	return err ? err : mapio_service_set(g, id, &empty);
+	if (!err)
+		err = mapio_service_set(g, id, &empty);
+	if (!err)
+		forget_connections(g, id);
+	return err;
 }
 
 static int service_list(const struct guard *g, const struct opts *o)

@@ -7,6 +7,7 @@
 
 #include "cmd.h"
 #include "json.h"
+#include "table.h"
 #include "util.h"
 
 struct totals {
@@ -25,6 +26,7 @@ struct status {
 	struct services services;
 	__u32 service_count;
 	struct totals total;
+	struct sw_table_use table[SW_TABLE_MAX];
 	__u32 live_set;
 	struct sw_keysched sched;
 	__u64 key_age_s;
@@ -57,6 +59,16 @@ static int totals_read(const struct guard *g, struct totals *t)
 	return err;
 }
 
+static int tables_read(const struct guard *g, struct sw_table_use use[SW_TABLE_MAX])
+{
+	autotables struct tables t = { 0 };
+	int err = tables_open(g, &t, false);
+
+	for (__u32 i = 0; i < SW_TABLE_MAX && !err; i++)
+		tables_use(&t, (enum sw_table)i, &use[i]);
+	return err;
+}
+
 static int status_read(const struct guard *g, struct status *st)
 {
 	int err = mapio_settings(g, &st->settings);
@@ -67,6 +79,8 @@ static int status_read(const struct guard *g, struct status *st)
 		err = mapio_services(g, &st->services);
 	if (!err)
 		err = totals_read(g, &st->total);
+	if (!err)
+		err = tables_read(g, st->table);
 	if (!err)
 		err = mapio_live_count(g, st->settings.live_gen & 1, &st->live_set);
 	if (!err)
@@ -87,11 +101,19 @@ static const char *dev_mode(const struct dev_state *d)
 	return d->dev.native ? "native" : "generic";
 }
 
+static const char *dev_egress(const struct dev_state *d)
+{
+	return d->dev.tcx ? "tcx" : "clsact";
+}
+
 static const char *dev_hook(const struct guard *g, const struct dev_state *d)
 {
-	if (g->engine != SW_ENGINE_REQSK)
-		return "none";
-	return d->dev.tcx ? "tcx" : "clsact";
+	return g->engine == SW_ENGINE_REQSK ? dev_egress(d) : "none";
+}
+
+static __u64 live_bits(const struct guard *g)
+{
+	return (__u64)g->boot.live_words * 64;
 }
 
 static const char *dev_trouble(const struct dev_state *d)
@@ -111,6 +133,24 @@ static void mac_text(const __u8 mac[6], char buf[18])
 {
 	snprintf(buf, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
 		 mac[5]);
+}
+
+static void tables_json(const struct guard *g, const struct status *st, struct json *j)
+{
+	json_array(j, "tables");
+	for (__u32 i = 0; i < SW_TABLE_MAX; i++) {
+		__u64 slots = (__u64)g->boot.buckets[i] * SW_WAYS;
+
+		json_object(j, NULL);
+		json_str(j, "table", text_table_name((enum sw_table)i));
+		json_u64(j, "used", st->table[i].used);
+		json_u64(j, "max", g->boot.max[i]);
+		json_u64(j, "slots", slots);
+		json_u64(j, "bytes", slots * sizeof(struct sw_conn));
+		json_u64(j, "full", st->table[i].full);
+		json_close(j);
+	}
+	json_close(j);
 }
 
 static void status_json(const struct guard *g, const struct status *st)
@@ -155,8 +195,9 @@ static void status_json(const struct guard *g, const struct status *st)
 	json_u64(&j, "would_drop", st->total.would_drop);
 	json_u64(&j, "would_answer", st->total.would_answer);
 	json_u64(&j, "events_lost", st->total.events_lost);
+	tables_json(g, st, &j);
 	json_object(&j, "live_filter");
-	json_u64(&j, "bits", SW_LIVE_BITS);
+	json_u64(&j, "bits", live_bits(g));
 	json_u64(&j, "set", st->live_set);
 	json_close(&j);
 	json_object(&j, "key");
@@ -184,6 +225,7 @@ static void status_devices(const struct guard *g, const struct status *st)
 			printf("  %-13s%s\n", "trouble:", dev_trouble(d));
 		printf("  %-13s%s\n", "xdp:", dev_mode(d));
 		printf("  %-13s%s\n", "tc ingress:", dev_hook(g, d));
+		printf("  %-13s%s\n", "tc egress:", dev_egress(d));
 		printf("  %-13s%s\n", "mac:", mac);
 	}
 	if (!st->devs)
@@ -199,6 +241,23 @@ static const char *armed_text(enum sw_armed armed)
 		return "draining, SYNs pass";
 	default:
 		return "no, everything passes";
+	}
+}
+
+static void tables_print(const struct guard *g, const struct status *st)
+{
+	static const char *const labels[] = {
+		[SW_TABLE_CONNS] = "connections:",
+		[SW_TABLE_HALF] = "half-open:",
+	};
+	char n[TEXT_COUNT];
+
+	for (__u32 i = 0; i < SW_TABLE_MAX; i++) {
+		printf("  %-13s%s of ", labels[i], text_count(st->table[i].used, n));
+		printf("%s", text_count(g->boot.max[i], n));
+		if (st->table[i].full)
+			printf(", %s found no room", text_count(st->table[i].full, n));
+		printf("\n");
 	}
 }
 
@@ -220,8 +279,9 @@ static void status_print(const struct guard *g, const struct status *st)
 	}
 	if (t->events_lost)
 		printf("  %-13s%s\n", "events lost:", text_count(t->events_lost, n));
+	tables_print(g, st);
 	printf("  %-13s%s of ", "live filter:", text_count(st->live_set, n));
-	printf("%s bits\n", text_count(SW_LIVE_BITS, n));
+	printf("%s bits\n", text_count(live_bits(g), n));
 	printf("  %-13s%llu s old\n", "cookie key:", (unsigned long long)st->key_age_s);
 	printf("  %-13snet.ipv4.tcp_syncookies = %ld\n", "host:", st->syncookies);
 	printf("  %-13s%s, abi %u\n", "version:", SW_VERSION, st->settings.abi_version);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything that touches the kernel: programs and pins (loader.c), what the machine can do
+ * Everything that touches the kernel: programs and pins (loader.c, pins.c), what the machine can do
  * (probe.c), links (attach.c), map elements (mapio.c), devices and sysctls (netdev.c), the
- * presence filter (adopt.c) and the self-test (selftest.c).
+ * presence filter (adopt.c) and the self-test (selftest.c). The connection tables, which are
+ * mapped memory, are table.h's.
  *
  * Functions return 0 or negative errno and have logged the cause, unless their comment says
  * that they are silent.
@@ -36,13 +37,18 @@ enum map_id {
 	MAP_RX,
 	MAP_LIVE,
 	MAP_EVENTS,
+	MAP_CONNS,
+	MAP_HALF,
+	MAP_GAUGES,
+	MAP_TABLES,
 	MAP_ID_MAX,
 };
 
 enum prog_id {
 	PROG_XDP,
 	PROG_TC_IN, /* engine reqsk only, else -1 */
-	PROG_ADOPT, /* engine reqsk only, else -1 */
+	PROG_TC_OUT,
+	PROG_ADOPT,
 	PROG_ID_MAX,
 };
 
@@ -54,6 +60,7 @@ struct guard {
 	int map[MAP_ID_MAX];
 	int prog[PROG_ID_MAX];
 	enum sw_engine engine;
+	struct sw_boot boot;        /* as it was loaded with; seeds and mark are left out */
 	struct synwarden_bpf *skel; /* until it is pinned */
 };
 
@@ -64,9 +71,19 @@ struct guard {
 #define autoguard __attribute__((cleanup(guard_close)))
 
 /* loader.c */
-/* Loads a new guard with the engine asked for; AUTO falls back to the listener aloud. */
-int guard_create(struct guard *g, const char *dir, enum sw_engine want);
+/*
+ * Loads a new guard with the engine asked for and tables for so many connections; AUTO falls
+ * back to the listener aloud.
+ */
+int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 connections);
 int guard_pin(struct guard *g);
+/* Opens pins after checking version, types and sizes. */
+int guard_open(struct guard *g, const char *dir);
+void guard_close(struct guard *g);
+/* What `auto` would choose here; `why` says why not reqsk. Loads, attaches nothing. */
+enum sw_engine guard_probe_engine(char *why, size_t size);
+
+/* pins.c */
 enum guard_found {
 	GUARD_NONE,
 	GUARD_PINNED,  /* guard_open() will tell how well */
@@ -77,11 +94,12 @@ enum guard_found {
 
 /* Silent. */
 enum guard_found guard_find(const char *dir);
-/* Opens pins after checking version, types and sizes. */
-int guard_open(struct guard *g, const char *dir);
-void guard_close(struct guard *g);
-/* What `auto` would choose here; `why` says why not reqsk. Loads, attaches nothing. */
-enum sw_engine guard_probe_engine(char *why, size_t size);
+/* Are these still the pins it was opened from? Silent. */
+bool guard_is_pinned(const struct guard *g);
+/* A descriptor, or negative errno. Silent. */
+int pin_get(const char *dir, const char *name);
+/* Is there a guard that this program understands? */
+int pins_check_version(const char *dir);
 
 /* probe.c */
 bool probe_has_btf(void);
@@ -93,8 +111,9 @@ int probe_require_capabilities(const char *what);
 int probe_require_bpffs(const char *pin);
 bool probe_is_bpffs(const char *pin);
 
-/* BPF_TCX_INGRESS, Linux 6.6; libbpf 1.1 passes it on without knowing it. */
+/* BPF_TCX_INGRESS and _EGRESS, Linux 6.6; libbpf 1.1 passes them on without knowing them. */
 #define TCX_INGRESS ((enum bpf_attach_type)46)
+#define TCX_EGRESS  ((enum bpf_attach_type)47)
 
 /* attach.c: a device, guarded */
 struct dev_state {
@@ -111,6 +130,8 @@ int dev_detach(struct guard *g, const struct dev_state *d);
 int dev_list(const struct guard *g, struct dev_state *list, __u32 *count);
 /* Forgets devices that are gone; a guard of another namespace is refused. */
 int dev_sweep(struct guard *g);
+/* Does a device of this namespace feed it? 1, 0; refused as above. Changes nothing. */
+int dev_here(const struct guard *g);
 
 /* life.c */
 #define DRAIN_US 500000 /* for handshakes under way to end */
@@ -145,8 +166,8 @@ int netdev_xdp_owner(int ifindex, struct xdp_owner *owner);
 #define SYSCTL_SYNCOOKIES "/proc/sys/net/ipv4/tcp_syncookies"
 
 /* mapio.c */
-/* Of any version, as large as the map says. Silent. */
-int mapio_settings_raw(int fd, void *raw);
+/* Element 0 of any array, as large as the map says. Silent. */
+int mapio_raw(int fd, void *raw);
 int mapio_settings(const struct guard *g, struct sw_settings *s);
 int mapio_settings_set(const struct guard *g, const struct sw_settings *s);
 int mapio_services(const struct guard *g, struct services *set);
@@ -171,8 +192,12 @@ int mapio_live_clear(const struct guard *g, __u32 half);
 int mapio_live_count(const struct guard *g, __u32 half, __u32 *set);
 
 /* adopt.c */
-/* Rebuilds the presence filter from the sockets of this namespace; nothing to do for listener. */
+/* Rebuilds the presence filter, and what the tables lack, from the sockets of this namespace. */
 int adopt_run(const struct guard *g);
+/* Only walks them: entries whose socket is found are marked SW_CONN_HELD. */
+int adopt_walk(const struct guard *g);
+/* Until when handshakes may end that began before the guard judged them, from now. */
+__u64 grace_end(void);
 /* Waits until every packet that was in the programs has left them. */
 void wait_for_packets(void);
 

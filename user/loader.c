@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The only includer of the skeleton: open, choose the engine, load, fill, pin, and open again
- * from pins after checking that they are ours. Links are attach.c's.
+ * from pins after checking that they are ours. What else may lie there is pins.c's, links are
+ * attach.c's.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,39 +14,58 @@
 #include <bpf/libbpf.h>
 
 #include "kernel.h"
+#include "tunables.h"
 #include "synwarden.skel.h"
+#include "table.h"
 #include "util.h"
 
 #define KFUNC_ASSIGN   "bpf_sk_assign_tcp_reqsk"
 #define RMEM_MAX       "/proc/sys/net/core/rmem_max"
 #define RMEM_MAX_USUAL 212992 /* kernels before 6.12 hide the file in a namespace */
-#define EVENT_GAP_MS   100
 
 static const char *const map_names[] = {
 	[MAP_SERVICES] = "sw_services", [MAP_PORTS] = "sw_ports",   [MAP_PREFIXES] = "sw_prefixes",
 	[MAP_SETTINGS] = "sw_settings", [MAP_KEYS] = "sw_keys",     [MAP_KEYSCHED] = "sw_keysched",
 	[MAP_DEVS] = "sw_devs",         [MAP_STATS] = "sw_stats",   [MAP_RX] = "sw_rx",
-	[MAP_LIVE] = "sw_live",         [MAP_EVENTS] = "sw_events",
+	[MAP_LIVE] = "sw_live",         [MAP_EVENTS] = "sw_events", [MAP_CONNS] = "sw_conns",
+	[MAP_HALF] = "sw_half",         [MAP_GAUGES] = "sw_gauges", [MAP_TABLES] = "sw_tables",
 };
 _Static_assert(ARRAY_SIZE(map_names) == MAP_ID_MAX, "a name for each map");
 
 static const char *const prog_names[] = {
 	[PROG_XDP] = "sw_xdp",
 	[PROG_TC_IN] = "sw_tc_in",
+	[PROG_TC_OUT] = "sw_tc_out",
 	[PROG_ADOPT] = "sw_adopt",
 };
 _Static_assert(ARRAY_SIZE(prog_names) == PROG_ID_MAX, "a name for each program");
 
-/* Pin of a map: its name without "sw_"; NULL for libbpf's own maps (.rodata). */
+/* Pin of a map: its name without "sw_", "boot" for the constants (.rodata); NULL for others. */
 static const char *pin_name(const struct bpf_map *map)
 {
 	const char *name = bpf_map__name(map);
 
-	return !bpf_map__is_internal(map) && !strncmp(name, "sw_", 3) ? name + 3 : NULL;
+	if (bpf_map__is_internal(map))
+		return strstr(name, ".rodata") ? "boot" : NULL;
+	return !strncmp(name, "sw_", 3) ? name + 3 : NULL;
+}
+
+/* Maps whose size is the guard's own choice. */
+static int size_maps(struct synwarden_bpf *skel, const struct sw_boot *boot)
+{
+	int err = bpf_map__set_max_entries(skel->maps.sw_conns,
+					   boot->buckets[SW_TABLE_CONNS] * SW_WAYS);
+
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.sw_half,
+					       boot->buckets[SW_TABLE_HALF] * SW_WAYS);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.sw_live, 2 * boot->live_words);
+	return err;
 }
 
 /* Silent but for -v; the caller says what it means. */
-static int load_engine(enum sw_engine engine, struct synwarden_bpf **loaded)
+static int load_engine(enum sw_engine engine, __u32 connections, struct synwarden_bpf **loaded)
 {
 	bool reqsk = engine == SW_ENGINE_REQSK;
 	struct synwarden_bpf *skel = synwarden_bpf__open();
@@ -57,8 +76,10 @@ static int load_engine(enum sw_engine engine, struct synwarden_bpf **loaded)
 	err = random_fill((void *)&skel->rodata->sw_boot, sizeof(skel->rodata->sw_boot));
 	skel->rodata->sw_boot.mark |= 1; /* not zero: zeroed metadata is no mark */
 	skel->rodata->sw_boot.engine = engine;
+	tables_size((struct sw_boot *)&skel->rodata->sw_boot, connections);
 	bpf_program__set_autoload(skel->progs.sw_tc_in, reqsk);
-	bpf_program__set_autoload(skel->progs.sw_adopt, reqsk);
+	if (!err)
+		err = size_maps(skel, (const struct sw_boot *)&skel->rodata->sw_boot);
 	if (!err)
 		err = synwarden_bpf__load(skel);
 	if (err) {
@@ -78,13 +99,14 @@ static int load_refused(int err, enum sw_engine engine)
 }
 
 /* AUTO becomes the engine that loads; `why` tells why reqsk was passed over. */
-static int load_auto(enum sw_engine *engine, struct synwarden_bpf **skel, char *why, size_t size)
+static int load_auto(enum sw_engine *engine, __u32 connections, struct synwarden_bpf **skel,
+		     char *why, size_t size)
 {
 	int err;
 
 	*engine = SW_ENGINE_REQSK;
 	if (probe_kernel_function(KFUNC_ASSIGN)) {
-		err = load_engine(*engine, skel);
+		err = load_engine(*engine, connections, skel);
 		if (!err)
 			return 0;
 		snprintf(why, size, "its programs do not load: %s", strerror(-err));
@@ -92,24 +114,25 @@ static int load_auto(enum sw_engine *engine, struct synwarden_bpf **skel, char *
 		snprintf(why, size, "this kernel has no %s (Linux 6.9)", KFUNC_ASSIGN);
 	}
 	*engine = SW_ENGINE_LISTENER;
-	return load_engine(*engine, skel);
+	return load_engine(*engine, connections, skel);
 }
 
-static int load(enum sw_engine want, enum sw_engine *engine, struct synwarden_bpf **skel)
+static int load(enum sw_engine want, __u32 connections, enum sw_engine *engine,
+		struct synwarden_bpf **skel)
 {
 	char why[160];
 	int err;
 
 	*engine = want;
 	if (want == SW_ENGINE_AUTO) {
-		err = load_auto(engine, skel, why, sizeof(why));
+		err = load_auto(engine, connections, skel, why, sizeof(why));
 		if (!err && *engine == SW_ENGINE_LISTENER)
 			log_note("engine listener, keeps only the MSS option; not reqsk: %s", why);
 	} else if (want == SW_ENGINE_REQSK && !probe_kernel_function(KFUNC_ASSIGN)) {
 		return log_refuse(-EOPNOTSUPP, "engine reqsk: this kernel has no %s (Linux 6.9)",
 				  KFUNC_ASSIGN);
 	} else {
-		err = load_engine(want, skel);
+		err = load_engine(want, connections, skel);
 	}
 	return err ? load_refused(err, *engine) : 0;
 }
@@ -118,7 +141,7 @@ enum sw_engine guard_probe_engine(char *why, size_t size)
 {
 	struct synwarden_bpf *skel = NULL;
 	enum sw_engine engine;
-	int err = load_auto(&engine, &skel, why, size);
+	int err = load_auto(&engine, SW_CONNS_MIN, &skel, why, size);
 
 	synwarden_bpf__destroy(skel);
 	return err ? SW_ENGINE_AUTO : engine;
@@ -152,11 +175,12 @@ static int fill_settings(struct guard *g)
 	struct sw_settings s = {
 		.abi_version = SW_ABI_VERSION,
 		.engine = g->engine,
-		.event_gap_ms = EVENT_GAP_MS,
+		.grace_until_ns = grace_end(),
 	};
 	struct timespec now;
 	long rmem;
 
+	limits_default(&s);
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	s.loaded_ns = (__u64)now.tv_sec * 1000000000 + (__u64)now.tv_nsec;
 	s.rmem_max = file_read_long(RMEM_MAX, &rmem) ? RMEM_MAX_USUAL : (__u32)rmem;
@@ -177,15 +201,24 @@ static int fill_key(struct guard *g)
 	return err ? err : mapio_keysched_set(g, &sched);
 }
 
-int guard_create(struct guard *g, const char *dir, enum sw_engine want)
+/* What anyone but the programs may know of the constants. */
+static void take_boot(struct guard *g, const struct sw_boot *boot)
+{
+	g->boot = *boot;
+	g->boot.seed0 = g->boot.seed1 = g->boot.mark = 0;
+}
+
+int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 connections)
 {
 	int err = path_format(g->dir, sizeof(g->dir), "%s", dir);
 
 	if (err)
 		return log_err(err, "pin directory");
-	err = load(want, &g->engine, &g->skel);
-	if (!err)
-		err = take_descriptors(g);
+	err = load(want, connections, &g->engine, &g->skel);
+	if (err)
+		return err;
+	take_boot(g, (const struct sw_boot *)&g->skel->rodata->sw_boot);
+	err = take_descriptors(g);
 	if (!err)
 		err = fill_settings(g);
 	if (!err)
@@ -243,103 +276,6 @@ int guard_pin(struct guard *g)
 	return 0;
 }
 
-static int pin_get(const char *dir, const char *name)
-{
-	char path[PATH_MAX];
-	int err = path_format(path, sizeof(path), "%s/%s", dir, name);
-	int fd;
-
-	if (err)
-		return err;
-	fd = bpf_obj_get(path);
-	return fd < 0 ? -errno : fd;
-}
-
-/* First word of the settings; pins of any version keep it there. */
-static int read_version(int settings_fd, struct sw_settings *s)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-	char raw[4096];
-	int err;
-
-	if (bpf_obj_get_info_by_fd(settings_fd, &info, &len))
-		return -errno;
-	if (strcmp(info.name, "sw_settings") || info.type != BPF_MAP_TYPE_ARRAY ||
-	    info.key_size != sizeof(__u32) || info.value_size < sizeof(s->abi_version) ||
-	    info.value_size > sizeof(raw))
-		return -EPROTO;
-	err = mapio_settings_raw(settings_fd, raw);
-	if (err)
-		return err;
-	memset(s, 0, sizeof(*s));
-	memcpy(s, raw, info.value_size < sizeof(*s) ? info.value_size : sizeof(*s));
-	return 0;
-}
-
-static bool is_empty_dir(const char *path)
-{
-	DIR *dir = opendir(path);
-	const struct dirent *entry;
-	bool empty = dir;
-
-	while (dir && (entry = readdir(dir)))
-		empty &= entry->d_name[0] == '.';
-	if (dir)
-		closedir(dir);
-	return empty;
-}
-
-enum guard_found guard_find(const char *dir)
-{
-	autoclose int fd = pin_get(dir, "settings");
-	char links[PATH_MAX];
-	struct sw_settings s;
-
-	if (fd == -ENOENT && access(dir, F_OK))
-		return GUARD_NONE;
-	if (fd == -ENOENT)
-		return is_empty_dir(dir) ? GUARD_DEBRIS : GUARD_FOREIGN;
-	/* guard_open() says what is wrong with these */
-	if (fd < 0 || read_version(fd, &s) || s.abi_version != SW_ABI_VERSION || s.armed)
-		return GUARD_PINNED;
-	/* arming is the last step of attach, and nothing disarms */
-	if (path_format(links, sizeof(links), "%s/links", dir) || access(links, F_OK))
-		return GUARD_DEBRIS;
-	return GUARD_UNARMED;
-}
-
-static int check_version(const char *dir)
-{
-	autoclose int fd = pin_get(dir, "settings");
-	struct sw_settings s;
-	int err = fd < 0 ? fd : read_version(fd, &s);
-
-	if (err == -ENOENT) {
-		log_refuse(err, "no guard at %s: run 'synwarden attach DEV' first", dir);
-		if (!probe_is_bpffs(dir))
-			log_hint("no BPF file system is mounted there");
-		return err;
-	}
-	if (err == -EPERM || err == -EACCES)
-		return log_refuse(
-			err,
-			"the guard at %s is for CAP_BPF and the owner of that directory only: "
-			"run this as root",
-			dir);
-	if (err == -EPROTO)
-		return log_refuse(err, "%s/settings is not a map of synwarden", dir);
-	if (err)
-		return log_err(err, "open %s/settings", dir);
-	if (s.abi_version == SW_ABI_VERSION)
-		return 0;
-	log_refuse(-EPROTO,
-		   "the pins at %s are of ABI version %u, this synwarden speaks version %u", dir,
-		   s.abi_version, SW_ABI_VERSION);
-	log_hint("detach with the version that attached, then attach with this one");
-	return -EPROTO;
-}
-
 /* What is pinned is input: shape and size must be those of the object built in here. */
 static int check_map(const char *dir, const struct bpf_map *want, int fd)
 {
@@ -360,15 +296,48 @@ static int check_map(const char *dir, const struct bpf_map *want, int fd)
 		bpf_map__max_entries(want));
 }
 
-static int open_maps(struct guard *g, const struct synwarden_bpf *want)
+/* The sizes that this guard chose, from its constants; `want` is given them too. */
+static int open_boot(struct guard *g, struct synwarden_bpf *want)
+{
+	size_t size = bpf_map__value_size(want->maps.rodata);
+	autofree struct synwarden_bpf__rodata *have = calloc(1, size);
+	autoclose int fd = pin_get(g->dir, "boot");
+	struct sw_boot sized;
+	int err = fd < 0 ? fd : 0;
+
+	if (!have)
+		return log_err(-ENOMEM, "open %s/boot", g->dir);
+	if (!err)
+		err = check_map(g->dir, want->maps.rodata, fd);
+	else
+		log_err(err, "open %s/boot", g->dir);
+	if (!err && mapio_raw(fd, have))
+		err = log_err(-EIO, "read %s/boot", g->dir);
+	if (err)
+		return err;
+	take_boot(g, (const struct sw_boot *)&have->sw_boot);
+	sized = g->boot;
+	if (sized.max[SW_TABLE_CONNS] >= SW_CONNS_MIN && sized.max[SW_TABLE_CONNS] <= SW_CONNS_MAX)
+		tables_size(&sized, sized.max[SW_TABLE_CONNS]);
+	else
+		sized.live_words = 0;
+	if (memcmp(&sized, &g->boot, sizeof(sized)))
+		return log_refuse(-EPROTO, "%s/boot is of another build: its sizes do not agree",
+				  g->dir);
+	return size_maps(want, &sized);
+}
+
+static int open_maps(struct guard *g, struct synwarden_bpf *want)
 {
 	const struct bpf_map *map;
+	int err = open_boot(g, want);
 
+	if (err)
+		return err;
 	bpf_object__for_each_map(map, want->obj) {
 		autoclose int fd = -1;
-		int err;
 
-		if (!pin_name(map))
+		if (!pin_name(map) || map == want->maps.rodata)
 			continue;
 		fd = pin_get(g->dir, pin_name(map));
 		if (fd < 0)
@@ -391,7 +360,7 @@ int guard_open(struct guard *g, const char *dir)
 
 	if (err)
 		return log_err(err, "pin directory");
-	err = check_version(dir);
+	err = pins_check_version(dir);
 	if (err)
 		return err;
 	want = synwarden_bpf__open();
@@ -409,7 +378,7 @@ int guard_open(struct guard *g, const char *dir)
 
 		snprintf(name, sizeof(name), "progs/%s", prog_names[i]);
 		g->prog[i] = pin_get(dir, name);
-		if (g->prog[i] < 0 && (i == PROG_XDP || g->engine == SW_ENGINE_REQSK))
+		if (g->prog[i] < 0 && (i != PROG_TC_IN || g->engine == SW_ENGINE_REQSK))
 			return log_err(g->prog[i], "open %s/%s", dir, name);
 	}
 	return 0;

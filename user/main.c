@@ -14,9 +14,13 @@ struct command {
 	const char *help;
 };
 
+#define CONNS_OPTS                                                                                 \
+	(OPT_STATE | OPT_SERVICE | OPT_SOURCE | OPT_OLDER | OPT_YOUNGER | OPT_SORT | OPT_REVERSE | \
+	 OPT_LIMIT | OPT_OFFSET | OPT_COUNT)
+
 static const struct command commands[] = {
-	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE,
-	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener]",
+	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS,
+	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener] [--connections N]",
 	  "guard these devices" },
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },
@@ -25,9 +29,19 @@ static const struct command commands[] = {
 	  "what is guarded, and how strictly" },
 	{ "status", cmd_status, 0, "", "the guard and its devices" },
 	{ "stats", cmd_stats, 0, "", "packets by service and reason" },
-	{ "events", cmd_events, OPT_FOLLOW, "[--follow]", "single packets, at a limited rate" },
+	{ "conns", cmd_conns, CONNS_OPTS,
+	  "[--state STATE[,STATE...]] [--service PREFIX|any PORT[-PORT]] [--source PREFIX]\n"
+	  "\t[--older TIME] [--younger TIME] [--sort age|idle|client|state] [--reverse]\n"
+	  "\t[--limit N] [--offset N] [--count]",
+	  "the connections and their states" },
+	{ "events", cmd_events, OPT_FOLLOW, "[--follow]",
+	  "single packets and changes of state, at a limited rate" },
+	{ "limit", cmd_limit, 0, "show, or set NAME VALUE|default",
+	  "timeouts and rates, changed while it runs" },
 	{ "key", cmd_key, 0, "show|rotate", "the cookie keys' age; change to a new one" },
 	{ "adopt", cmd_adopt, 0, "", "take note of the connections that live now" },
+	{ "sweep", cmd_sweep, 0, "", "forget connections that the host no longer holds" },
+	{ "run", cmd_run, OPT_INTERVAL, "[--interval SECONDS]", "sweep again and again" },
 	{ "doctor", cmd_doctor, 0, "[DEV...]", "what this machine will do, and what to change" },
 };
 
@@ -73,19 +87,17 @@ static int unknown_command(const char *name)
 
 static int check_accepted(const struct command *c, unsigned int given)
 {
-	static const char *const names[] = { "--xdp",  "--engine",    "--all",
-					     "--mode", "--host-syns", "--follow" };
+	unsigned int wrong = given & ~c->accepts;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (given & ~c->accepts & 1U << i)
-			return log_usage("%s does not take %s: see synwarden %s --help", c->name,
-					 names[i], c->name);
-	return 0;
+	if (!wrong)
+		return 0;
+	return log_usage("%s does not take --%s: see synwarden %s --help", c->name,
+			 option_name(wrong), c->name);
 }
 
 int main(int argc, char **argv)
 {
-	struct invocation in = { .o.pin = SW_PIN_DEFAULT };
+	struct invocation in = { .o = OPTS_INIT };
 	const struct command *c = NULL;
 	int code = options_parse(&in, argc, argv);
 

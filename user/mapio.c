@@ -14,7 +14,8 @@ static const char *const map_label[] = {
 	[MAP_SERVICES] = "services", [MAP_PORTS] = "ports",   [MAP_PREFIXES] = "prefixes",
 	[MAP_SETTINGS] = "settings", [MAP_KEYS] = "keys",     [MAP_KEYSCHED] = "keysched",
 	[MAP_DEVS] = "devs",         [MAP_STATS] = "stats",   [MAP_RX] = "rx",
-	[MAP_LIVE] = "live",         [MAP_EVENTS] = "events",
+	[MAP_LIVE] = "live",         [MAP_EVENTS] = "events", [MAP_CONNS] = "conns",
+	[MAP_HALF] = "half",         [MAP_GAUGES] = "gauges", [MAP_TABLES] = "tables",
 };
 _Static_assert(ARRAY_SIZE(map_label) == MAP_ID_MAX, "a label for each map");
 
@@ -67,7 +68,7 @@ int mapio_settings(const struct guard *g, struct sw_settings *s)
 	return element_get(g, MAP_SETTINGS, &zero, s);
 }
 
-int mapio_settings_raw(int fd, void *raw)
+int mapio_raw(int fd, void *raw)
 {
 	__u32 zero = 0;
 
@@ -271,43 +272,46 @@ int mapio_rx_zero(const struct guard *g)
 	return err;
 }
 
-static __u32 *live_keys(__u32 half)
-{
-	__u32 *keys = calloc(SW_LIVE_WORDS, sizeof(*keys));
-
-	for (__u32 i = 0; keys && i < SW_LIVE_WORDS; i++)
-		keys[i] = half * SW_LIVE_WORDS + i;
-	return keys;
-}
+/* The filter is read and cleared in pieces of this many words, whatever its size. */
+#define LIVE_PIECE SW_LIVE_WORDS
 
 int mapio_live_clear(const struct guard *g, __u32 half)
 {
-	autofree __u32 *keys = live_keys(half);
-	autofree __u64 *words = calloc(SW_LIVE_WORDS, sizeof(*words));
-	__u32 count = SW_LIVE_WORDS;
+	autofree __u32 *keys = calloc(LIVE_PIECE, sizeof(*keys));
+	autofree __u64 *words = calloc(LIVE_PIECE, sizeof(*words));
 
 	if (!keys || !words)
 		return log_err(-ENOMEM, "clear map live");
-	if (bpf_map_update_batch(g->map[MAP_LIVE], keys, words, &count, NULL))
-		return log_err(-errno, "clear map live");
+	for (__u32 done = 0; done < g->boot.live_words; done += LIVE_PIECE) {
+		__u32 count = LIVE_PIECE;
+
+		for (__u32 i = 0; i < LIVE_PIECE; i++)
+			keys[i] = half * g->boot.live_words + done + i;
+		if (bpf_map_update_batch(g->map[MAP_LIVE], keys, words, &count, NULL))
+			return log_err(-errno, "clear map live");
+	}
 	return 0;
 }
 
 int mapio_live_count(const struct guard *g, __u32 half, __u32 *set)
 {
-	autofree __u32 *keys = calloc(SW_LIVE_WORDS, sizeof(*keys));
-	autofree __u64 *words = calloc(SW_LIVE_WORDS, sizeof(*words));
-	__u32 behind = SW_LIVE_WORDS - 1, cursor, count = SW_LIVE_WORDS, bits = 0;
+	autofree __u32 *keys = calloc(LIVE_PIECE, sizeof(*keys));
+	autofree __u64 *words = calloc(LIVE_PIECE, sizeof(*words));
+	__u32 bits = 0;
 
 	if (!keys || !words)
 		return log_err(-ENOMEM, "read map live");
-	/* the first half from the start, the second from behind the last word of the first */
-	if (bpf_map_lookup_batch(g->map[MAP_LIVE], half ? &behind : NULL, &cursor, keys, words,
-				 &count, NULL) &&
-	    errno != ENOENT)
-		return log_err(-errno, "read map live");
-	for (__u32 i = 0; i < count; i++)
-		bits += (__u32)__builtin_popcountll(words[i]);
+	for (__u32 done = 0; done < g->boot.live_words; done += LIVE_PIECE) {
+		__u32 at = half * g->boot.live_words + done, cursor, count = LIVE_PIECE;
+		__u32 behind = at - 1; /* a read goes on behind this word */
+
+		if (bpf_map_lookup_batch(g->map[MAP_LIVE], at ? &behind : NULL, &cursor, keys,
+					 words, &count, NULL) &&
+		    errno != ENOENT)
+			return log_err(-errno, "read map live");
+		for (__u32 i = 0; i < count; i++)
+			bits += (__u32)__builtin_popcountll(words[i]);
+	}
 	*set = bits;
 	return 0;
 }

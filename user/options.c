@@ -8,32 +8,48 @@
 #include "cmd.h"
 #include "util.h"
 
+/* Options of single commands have the number of their bit behind this; these are for all. */
+#define ARG_OPT(bit) (1024 + __builtin_ctz(bit))
 enum {
 	ARG_PIN = 256,
-	ARG_XDP,
-	ARG_ENGINE,
-	ARG_ALL,
-	ARG_MODE,
-	ARG_HOST_SYNS,
-	ARG_FOLLOW,
 	ARG_HELP,
 	ARG_VERSION,
 };
 
 static const struct option long_options[] = {
 	{ "pin", required_argument, NULL, ARG_PIN },
-	{ "xdp", required_argument, NULL, ARG_XDP },
-	{ "engine", required_argument, NULL, ARG_ENGINE },
-	{ "all", no_argument, NULL, ARG_ALL },
-	{ "mode", required_argument, NULL, ARG_MODE },
-	{ "host-syns", required_argument, NULL, ARG_HOST_SYNS },
-	{ "follow", no_argument, NULL, ARG_FOLLOW },
 	{ "json", no_argument, NULL, 'j' },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, ARG_HELP },
 	{ "version", no_argument, NULL, ARG_VERSION },
+	{ "xdp", required_argument, NULL, ARG_OPT(OPT_XDP) },
+	{ "engine", required_argument, NULL, ARG_OPT(OPT_ENGINE) },
+	{ "connections", required_argument, NULL, ARG_OPT(OPT_CONNECTIONS) },
+	{ "all", no_argument, NULL, ARG_OPT(OPT_ALL) },
+	{ "mode", required_argument, NULL, ARG_OPT(OPT_MODE) },
+	{ "host-syns", required_argument, NULL, ARG_OPT(OPT_HOST_SYNS) },
+	{ "follow", no_argument, NULL, ARG_OPT(OPT_FOLLOW) },
+	{ "state", required_argument, NULL, ARG_OPT(OPT_STATE) },
+	{ "service", required_argument, NULL, ARG_OPT(OPT_SERVICE) },
+	{ "source", required_argument, NULL, ARG_OPT(OPT_SOURCE) },
+	{ "older", required_argument, NULL, ARG_OPT(OPT_OLDER) },
+	{ "younger", required_argument, NULL, ARG_OPT(OPT_YOUNGER) },
+	{ "sort", required_argument, NULL, ARG_OPT(OPT_SORT) },
+	{ "reverse", no_argument, NULL, ARG_OPT(OPT_REVERSE) },
+	{ "limit", required_argument, NULL, ARG_OPT(OPT_LIMIT) },
+	{ "offset", required_argument, NULL, ARG_OPT(OPT_OFFSET) },
+	{ "count", no_argument, NULL, ARG_OPT(OPT_COUNT) },
+	{ "interval", required_argument, NULL, ARG_OPT(OPT_INTERVAL) },
 	{ NULL, 0, NULL, 0 },
 };
+
+const char *option_name(unsigned int given)
+{
+	for (size_t i = 0; given && long_options[i].name; i++)
+		if (long_options[i].val == ARG_OPT(given))
+			return long_options[i].name;
+	return "?";
+}
 
 static size_t edit_distance(const char *a, const char *b)
 {
@@ -111,35 +127,105 @@ static int check_pin(const char *pin, struct text_why *why)
 	return -EINVAL;
 }
 
-static int set_option(struct opts *o, int arg, struct text_why *why)
+static int set_number(const char *name, const char *what, __u32 min, __u32 max, __u32 *value,
+		      struct text_why *why)
+{
+	snprintf(why->text, sizeof(why->text), "bad --%s '%.40s': %s, %u to %u", name, optarg, what,
+		 min, max);
+	return text_u32(optarg, min, max, value);
+}
+
+static int set_seconds(const char *name, __u32 *value, struct text_why *why)
+{
+	snprintf(why->text, sizeof(why->text),
+		 "bad --%s '%.40s': seconds, or a number with s, m, h or d behind it", name,
+		 optarg);
+	return text_duration(optarg, 0, ~0U - 1, value);
+}
+
+/* A prefix and ports: two words, of which getopt knows the first, or one with a space. */
+static int set_service(struct sw_service *service, int argc, char **argv, struct text_why *why)
+{
+	char *ports = strchr(optarg, ' ');
+
+	if (ports)
+		*ports++ = '\0';
+	else if (optind < argc)
+		ports = argv[optind++];
+	if (ports)
+		return text_service(optarg, ports, service, why);
+	snprintf(why->text, sizeof(why->text), "--service needs PREFIX|any and PORT[-PORT]");
+	return -EINVAL;
+}
+
+/* Options of `conns`. */
+static int set_query(struct opts *o, unsigned int opt, int argc, char **argv, struct text_why *why)
+{
+	struct conn_query *q = &o->query;
+
+	switch (opt) {
+	case OPT_STATE:
+		return text_states(optarg, &q->states, why);
+	case OPT_SERVICE:
+		return set_service(&o->service, argc, argv, why);
+	case OPT_SOURCE:
+		return text_prefix(optarg, q->source, &q->source_len, why);
+	case OPT_OLDER:
+		return set_seconds("older", &q->older_s, why);
+	case OPT_YOUNGER:
+		return set_seconds("younger", &q->younger_s, why);
+	case OPT_SORT:
+		return conn_sort_read(optarg, &q->sort, why);
+	case OPT_REVERSE:
+		q->reverse = true;
+		return 0;
+	case OPT_LIMIT:
+		return set_number("limit", "connections", 0, ~0U - 1, &q->limit, why);
+	case OPT_OFFSET:
+		return set_number("offset", "connections", 0, ~0U - 1, &q->offset, why);
+	default:
+		return 0; /* --all, --follow, --count: that they are given says it all */
+	}
+}
+
+static int set_option(struct opts *o, unsigned int opt, int argc, char **argv, struct text_why *why)
+{
+	o->given |= opt;
+	switch (opt) {
+	case OPT_XDP:
+		return text_xdp_mode(optarg, &o->xdp, why);
+	case OPT_ENGINE:
+		return text_engine(optarg, &o->engine, why);
+	case OPT_CONNECTIONS:
+		return set_number("connections", "the most to track", SW_CONNS_MIN, SW_CONNS_MAX,
+				  &o->connections, why);
+	case OPT_MODE:
+		return text_mode(optarg, &o->mode, why);
+	case OPT_HOST_SYNS:
+		return set_number("host-syns", "SYNs per second and CPU", 0, ~0U, &o->host_syns,
+				  why);
+	case OPT_INTERVAL:
+		return set_number("interval", "seconds", 1, 3600, &o->interval_s, why);
+	default:
+		return set_query(o, opt, argc, argv, why);
+	}
+}
+
+/* Options of every command. */
+static int set_common(struct invocation *in, int arg, struct text_why *why)
 {
 	switch (arg) {
-	case ARG_XDP:
-		o->given |= OPT_XDP;
-		return text_xdp_mode(optarg, &o->xdp, why);
-	case ARG_ENGINE:
-		o->given |= OPT_ENGINE;
-		return text_engine(optarg, &o->engine, why);
-	case ARG_MODE:
-		o->given |= OPT_MODE;
-		return text_mode(optarg, &o->mode, why);
-	case ARG_HOST_SYNS:
-		o->given |= OPT_HOST_SYNS;
-		snprintf(why->text, sizeof(why->text),
-			 "bad --host-syns '%.40s': SYNs per second and CPU, 0 to 4294967295",
-			 optarg);
-		return text_u32(optarg, 0, ~0U, &o->host_syns);
-	case ARG_ALL:
-		o->given |= OPT_ALL;
+	case ARG_HELP:
+		in->help = true;
 		return 0;
-	case ARG_FOLLOW:
-		o->given |= OPT_FOLLOW;
+	case ARG_VERSION:
+		in->version = true;
 		return 0;
 	case ARG_PIN:
-		o->pin = optarg;
+		in->o.pin = optarg;
 		return check_pin(optarg, why);
 	case 'j':
-		o->json = true;
+		in->o.json = true;
 		return 0;
 	default:
 		log_verbose = true;
@@ -158,11 +244,9 @@ int options_parse(struct invocation *in, int argc, char **argv)
 			return log_usage("option '%s' needs a value", argv[optind - 1]);
 		if (arg == '?')
 			return unknown_option(argv, optind > at ? optind - 1 : optind);
-		if (arg == ARG_HELP)
-			in->help = true;
-		else if (arg == ARG_VERSION)
-			in->version = true;
-		else if (set_option(&in->o, arg, &why))
+		if (arg >= ARG_OPT(1) ?
+			    set_option(&in->o, 1U << (arg - ARG_OPT(1)), argc, argv, &why) :
+			    set_common(in, arg, &why))
 			return log_usage("%s", why.text);
 		at = optind;
 	}

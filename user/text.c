@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The only parser of numbers, ports and prefixes, and the only writer of their names. */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,8 +30,33 @@ static const char *const xdp_mode_names[] = {
 static const char *const hook_names[] = {
 	[SW_HOOK_XDP] = "xdp",
 	[SW_HOOK_TC_IN] = "tc_in",
+	[SW_HOOK_TC_OUT] = "tc_out",
 };
 _Static_assert(ARRAY_SIZE(hook_names) == SW_HOOK_MAX, "a name for each hook");
+
+/* The first two are of slots, no connection is in them. */
+static const char *const state_names[] = {
+	[SW_FREE] = "FREE",
+	[SW_CLAIMED] = "CLAIMED",
+	[SW_CLOSED] = "CLOSED",
+	[SW_LISTEN] = "LISTEN",
+	[SW_SYN_SENT] = "SYN-SENT",
+	[SW_SYN_RECEIVED] = "SYN-RECEIVED",
+	[SW_ESTABLISHED] = "ESTABLISHED",
+	[SW_FIN_WAIT_1] = "FIN-WAIT-1",
+	[SW_FIN_WAIT_2] = "FIN-WAIT-2",
+	[SW_CLOSE_WAIT] = "CLOSE-WAIT",
+	[SW_CLOSING] = "CLOSING",
+	[SW_LAST_ACK] = "LAST-ACK",
+	[SW_TIME_WAIT] = "TIME-WAIT",
+};
+_Static_assert(ARRAY_SIZE(state_names) == SW_STATE_MAX, "a name for each state");
+
+static const char *const table_names[] = {
+	[SW_TABLE_CONNS] = "proven",
+	[SW_TABLE_HALF] = "half-open",
+};
+_Static_assert(ARRAY_SIZE(table_names) == SW_TABLE_MAX, "a name for each table");
 
 struct reason_row {
 	const char *label;
@@ -75,6 +101,32 @@ int text_u32(const char *s, __u32 min, __u32 max, __u32 *value)
 	if (text_u64(s, min, max, &n))
 		return -EINVAL;
 	*value = (__u32)n;
+	return 0;
+}
+
+int text_duration(const char *s, __u32 min, __u32 max, __u32 *seconds)
+{
+	static const struct {
+		char unit;
+		__u32 seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	size_t len = strlen(s);
+	char digits[16];
+	__u64 n, each = 1;
+
+	if (!len || len >= sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, s, len + 1);
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (digits[len - 1] != units[i].unit)
+			continue;
+		each = units[i].seconds;
+		digits[len - 1] = '\0';
+		break;
+	}
+	if (text_u64(digits, 0, ~0U, &n) || n * each < min || n * each > max)
+		return -EINVAL;
+	*seconds = (__u32)(n * each);
 	return 0;
 }
 
@@ -256,10 +308,71 @@ int text_xdp_mode(const char *s, enum xdp_mode *mode, struct text_why *why)
 	return 0;
 }
 
+static bool same_state_name(const char *name, const char *s, size_t len)
+{
+	if (strlen(name) != len)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		char c = s[i] == '_' ? '-' : (char)toupper((unsigned char)s[i]);
+
+		if (c != name[i])
+			return false;
+	}
+	return true;
+}
+
+static int state_read(const char *s, size_t len, enum sw_state *state, struct text_why *why)
+{
+	for (unsigned int i = SW_CLOSED; i < SW_STATE_MAX; i++) {
+		if (!same_state_name(state_names[i], s, len))
+			continue;
+		*state = (enum sw_state)i;
+		return 0;
+	}
+	return why_set(why,
+		       "unknown state '%.*s': closed, syn-sent, syn-received, established, "
+		       "fin-wait-1, fin-wait-2, close-wait, closing, last-ack or time-wait",
+		       len < 24 ? (int)len : 24, s);
+}
+
+int text_state(const char *s, enum sw_state *state, struct text_why *why)
+{
+	return state_read(s, strlen(s), state, why);
+}
+
+int text_states(const char *s, __u32 *mask, struct text_why *why)
+{
+	enum sw_state state;
+	__u32 read = 0;
+
+	for (;; s++) {
+		size_t len = strcspn(s, ",");
+
+		if (state_read(s, len, &state, why))
+			return -EINVAL;
+		read |= 1U << state;
+		s += len;
+		if (!*s)
+			break;
+	}
+	*mask = read;
+	return 0;
+}
+
 /* Values come from pinned maps, so they may be anything. */
 static const char *name_of(const char *const *names, size_t count, unsigned int i)
 {
 	return i < count ? names[i] : "?";
+}
+
+const char *text_state_name(enum sw_state state)
+{
+	return name_of(state_names, ARRAY_SIZE(state_names), state);
+}
+
+const char *text_table_name(enum sw_table table)
+{
+	return name_of(table_names, ARRAY_SIZE(table_names), table);
 }
 
 const char *text_mode_name(enum sw_mode mode)
@@ -361,5 +474,20 @@ const char *text_count(__u64 n, char buf[TEXT_COUNT])
 		*out++ = digits[i];
 	}
 	*out = '\0';
+	return buf;
+}
+
+const char *text_age(__u32 seconds, char buf[TEXT_AGE])
+{
+	__u32 minutes = seconds / 60, hours = minutes / 60;
+
+	if (!minutes)
+		snprintf(buf, TEXT_AGE, "%us", seconds);
+	else if (!hours)
+		snprintf(buf, TEXT_AGE, "%um%02us", minutes, seconds % 60);
+	else if (hours < 24)
+		snprintf(buf, TEXT_AGE, "%uh%02um", hours, minutes % 60);
+	else
+		snprintf(buf, TEXT_AGE, "%ud%02uh", hours / 24, hours % 24);
 	return buf;
 }

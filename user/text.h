@@ -26,10 +26,14 @@ struct text_why {
 #define TEXT_SERVICE 80 /* "2001:db8::/32 8000-8100" */
 #define TEXT_FLAGS   40 /* "SYN,ACK,ECE" */
 #define TEXT_COUNT   32 /* "1,234,567" */
+#define TEXT_AGE     16 /* "2h04m" */
 
 /* Decimal digits only: no sign, no space, no trailing text, min..max. */
 int text_u64(const char *s, __u64 min, __u64 max, __u64 *value);
 int text_u32(const char *s, __u32 min, __u32 max, __u32 *value);
+
+/* Seconds: "90", "90s", "15m", "2h", "1d"; min..max after the unit. */
+int text_duration(const char *s, __u32 min, __u32 max, __u32 *seconds);
 
 /* "80" or "8000-8100". */
 int text_ports(const char *s, __u16 *first, __u16 *last, struct text_why *why);
@@ -48,6 +52,13 @@ int text_mode(const char *s, enum sw_mode *mode, struct text_why *why);
 int text_engine(const char *s, enum sw_engine *engine, struct text_why *why);
 int text_xdp_mode(const char *s, enum xdp_mode *mode, struct text_why *why);
 
+/* Names of RFC 9293 section 3.3.2, in any case, '_' as good as '-'. */
+int text_state(const char *s, enum sw_state *state, struct text_why *why);
+/* One or more with commas between: a bit for each. */
+int text_states(const char *s, __u32 *mask, struct text_why *why);
+
+const char *text_state_name(enum sw_state state);
+const char *text_table_name(enum sw_table table);
 const char *text_mode_name(enum sw_mode mode);
 const char *text_engine_name(enum sw_engine engine);
 const char *text_xdp_mode_name(enum xdp_mode mode);
@@ -64,6 +75,8 @@ const char *text_endpoint(const __be32 addr[4], __be16 port, char buf[TEXT_ADDR 
 const char *text_service_name(const struct sw_service *service, char buf[TEXT_SERVICE]);
 const char *text_tcp_flags(__u8 flags, char buf[TEXT_FLAGS]);
 const char *text_count(__u64 n, char buf[TEXT_COUNT]);
+/* The two largest units: "12s", "3m05s", "2h04m", "9d01h". */
+const char *text_age(__u32 seconds, char buf[TEXT_AGE]);
 
 bool addr_is_v4(const __be32 addr[4]);
 
