@@ -70,7 +70,7 @@ static __always_inline void note_opened(struct sw_pkt *p, bool keepalive)
 		.table = SW_TABLE_CONNS,
 		.state = p->flags & TH_FIN ? SW_CLOSE_WAIT : SW_ESTABLISHED,
 		.flags = p->flags & TH_FIN ? SW_CONN_CLIENT_FIN : 0,
-		.rcv_nxt = p->seq + keepalive,
+		.rcv_nxt = p->seq + p->l4_len - p->doff + keepalive,
 		.client_fin = p->seq + p->l4_len - p->doff,
 		.server_fin = p->ack - 1,
 	};
@@ -120,12 +120,33 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	return keepalive ? SW_PASS_KEEPALIVE : SW_PASS_COOKIE;
 }
 
+/*
+ * A client that connects and resets: both in one batch, the host has yet to see the first. The
+ * reset is in order behind it and finds its socket.
+ */
+static __always_inline bool is_reset_at_once(struct sw_pkt *p)
+{
+	struct sw_conn *c = conn_at(conn_find(p));
+	union sw_word from, to;
+
+	if (!c || !conn_is(c, p) || c->flags & SW_CONN_CONFIRMED || c->state == SW_CLOSED ||
+	    sw_seconds(p->now_ns) - c->changed_s >= SW_BATCH_S ||
+	    (p->seq != c->rcv_nxt && p->seq != c->client_fin + 1))
+		return false;
+	from.word = word_get(c);
+	to = from;
+	to.state = SW_CLOSED;
+	if (conn_change(p, c, from, to))
+		c->changed_s = sw_seconds(p->now_ns);
+	return true;
+}
+
 /* A tuple that none of the tables knows, nor the host, as far as it was asked. */
 static __always_inline enum sw_reason judge_stray(struct sw_pkt *p, const struct sw_host *h,
 						  struct sw_cookie *c, bool own)
 {
 	if (p->flags & TH_RST)
-		return SW_DROP_RST;
+		return is_reset_at_once(p) ? SW_PASS_RST : SW_DROP_RST;
 	if (p->flags & TH_SYN)
 		return SW_DROP_SYNACK;
 	if (h->state == SW_HOST_NONE) /* its RST tells an honest peer; a flood earns none */

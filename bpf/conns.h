@@ -27,6 +27,8 @@ union sw_word {
 	__u32 word;
 };
 
+#define SW_BATCH_S 2 /* seconds in which the host has surely seen what passed XDP */
+
 /* Where a connection is: table << 31 | slot + 1; 0: nowhere. */
 #define REF_HALF (1U << 31)
 
@@ -151,7 +153,7 @@ __noinline __u32 conn_find(struct sw_pkt *p)
 	return ref ? ref : search(p, SW_TABLE_HALF);
 }
 
-static __noinline int event_state(const struct sw_pkt *p, __u8 from, __u8 to, __u8 kind,
+static __always_inline int event_state(const struct sw_pkt *p, __u8 from, __u8 to, __u8 kind,
 				  __u32 table)
 {
 	struct sw_event *e = bpf_ringbuf_reserve(&sw_events, sizeof(*e), 0);

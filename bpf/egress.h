@@ -41,6 +41,11 @@ static __always_inline bool fin_arrived(struct sw_pkt *p, struct sw_conn *c)
 	if (!is_fin_pending(from) || !(p->flags & TH_ACK) ||
 	    (__s32)(p->ack - c->client_fin - 1) < 0)
 		return false;
+	if (p->ack != c->client_fin + 1) { /* nothing follows a FIN: the host never took it */
+		to.flags &= ~SW_CONN_CLIENT_FIN;
+		conn_change(p, c, from, to);
+		return false;
+	}
 	to.state = from.state == SW_FIN_WAIT_1 ? SW_CLOSING :
 		   from.state == SW_FIN_WAIT_2 ? SW_TIME_WAIT :
 						 SW_CLOSE_WAIT;
@@ -88,6 +93,10 @@ static __always_inline void out_move(struct sw_pkt *p, __u32 ref, struct sw_conn
 	if (out == OUT_RST && !is_proven(from.state) && !(p->flags & TH_ACK))
 		next = 0;
 	if (from.state == SW_CLOSED)
+		next = 0;
+	/* sent again before the host got the ACK that made it ESTABLISHED here */
+	if (out == OUT_SYNACK && is_proven(from.state) &&
+	    sw_seconds(p->now_ns) - c->changed_s < SW_BATCH_S)
 		next = 0;
 	if (next == SW_CLOSED && ref & REF_HALF) { /* no tombstone for what never was */
 		conn_free(p, SW_TABLE_HALF, c, from);

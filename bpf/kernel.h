@@ -115,6 +115,8 @@ struct tcp_sock {
 	__u32 rcv_wup;
 	__u32 rcv_wnd;
 	__u32 snd_una;
+	__u32 max_window;
+	__u64 bytes_acked;
 	__u32 write_seq;
 	__u32 window_clamp;
 	__u8 scaling_ratio;
@@ -132,6 +134,7 @@ struct tcp_timewait_sock {
 	struct inet_timewait_sock tw_sk;
 	__u32 tw_rcv_wnd;
 	__u32 tw_ts_recent;
+	int tw_ts_recent_stamp;
 } SW_CORE;
 
 struct request_sock {

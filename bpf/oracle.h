@@ -10,6 +10,8 @@
 #include "listener.h"
 #include "states.h"
 
+#define SW_LONG_AGO 0x40000000 /* more than the largest window (RFC 7323 2.3) */
+
 static __always_inline __u8 state_of(__u8 kernel)
 {
 	switch (kernel) {
@@ -40,6 +42,7 @@ static __always_inline __u8 state_of(__u8 kernel)
 static __always_inline void view_request(struct sw_view *v, struct tcp_request_sock *req)
 {
 	v->unknown = 0;
+	v->request = 1;
 	v->rcv_nxt = req->rcv_nxt;
 	v->rcv_wnd = req->req.req.__req_common.skc_rcv_wnd;
 	v->rcv_end = v->rcv_nxt + v->rcv_wnd;
@@ -57,7 +60,9 @@ static __always_inline void view_timewait(struct sw_view *v, struct tcp_timewait
 	v->rcv_wnd = tw->tw_rcv_wnd;
 	v->rcv_end = v->rcv_nxt + v->rcv_wnd;
 	v->snd_una = v->snd_nxt = v->snd_end = tw->tw_sk.__tw_common.skc_tw_snd_nxt;
+	v->snd_old = SW_LONG_AGO;
 	v->ts_recent = tw->tw_ts_recent;
+	v->has_ts = tw->tw_ts_recent_stamp != 0;
 }
 
 static __always_inline void view_full(struct sw_view *v, struct tcp_sock *tp)
@@ -69,6 +74,7 @@ static __always_inline void view_full(struct sw_view *v, struct tcp_sock *tp)
 	if ((__s32)(v->rcv_end - v->rcv_nxt) < 0)
 		v->rcv_end = v->rcv_nxt;
 	v->snd_una = tp->snd_una;
+	v->snd_old = tp->bytes_acked < tp->max_window ? tp->bytes_acked : tp->max_window;
 	/*
 	 * Not snd_nxt: that moves once a segment is sent, and on a short wire the answer may be
 	 * here by then. A FIN, once queued, is the last of what is written.

@@ -55,11 +55,13 @@ struct sw_cookie {
 struct sw_view {
 	__u8 state;   /* enum sw_state; SW_FREE: the host holds nothing */
 	__u8 unknown; /* 1: a socket whose numbers cannot be read (MPTCP, sockmap) */
-	__u8 pad[2];
+	__u8 request; /* 1: a request socket, no full one */
+	__u8 has_ts;  /* ts_recent is valid */
 	__u32 rcv_nxt;
 	__u32 rcv_end; /* right edge of the receive window */
 	__u32 rcv_wnd;
 	__u32 snd_una;
+	__u32 snd_old; /* an ACK by so much below snd_una is one of long ago (RFC 5961 5.2) */
 	__u32 snd_nxt; /* behind all that may have been sent */
 	__u32 snd_end; /* acknowledging this acknowledges our FIN, or our SYN before there is one */
 	__u32 ts_recent; /* TIME-WAIT */

@@ -75,12 +75,12 @@ static const struct {
 	/*                    SYN  good SA   ours ACK  ours old  over ahead FIN  ours hole ours old  RST  in   out */
 	[SW_SYN_SENT]     = { RCD, RCD, pp,  EST, pp,  pp,  pp,  pp,  pp,  xx,  xx,  xx,  xx,  xx,  CLO, xx,  xx },
 	[SW_SYN_RECEIVED] = { pp,  __,  pp,  EST, pp,  EST, pp,  xx,  xx,  pp,  CWT, pp,  EST, pp,  CLO, pp,  xx },
-	[SW_ESTABLISHED]  = { pp,  pp,  pp,  pp,  __,  __,  __,  pp,  xx,  CWT, CWT, __,  __,  __,  CLO, pp,  xx },
-	[SW_FIN_WAIT_1]   = { pp,  pp,  pp,  pp,  __,  FW2, pp,  pp,  xx,  CNG, TWT, __,  FW2, __,  CLO, pp,  xx },
-	[SW_FIN_WAIT_2]   = { pp,  pp,  pp,  pp,  __,  __,  pp,  pp,  xx,  TWT, TWT, __,  __,  __,  CLO, pp,  xx },
-	[SW_CLOSE_WAIT]   = { pp,  pp,  pp,  pp,  __,  __,  pp,  pp,  xx,  __,  __,  xx,  xx,  __,  CLO, pp,  xx },
-	[SW_CLOSING]      = { pp,  pp,  pp,  pp,  __,  TWT, pp,  pp,  xx,  __,  TWT, xx,  xx,  __,  CLO, pp,  xx },
-	[SW_LAST_ACK]     = { pp,  pp,  pp,  pp,  __,  CLO, pp,  pp,  xx,  __,  CLO, xx,  xx,  __,  CLO, pp,  xx },
+	[SW_ESTABLISHED]  = { pp,  pp,  pp,  pp,  __,  __,  pp,  pp,  xx,  CWT, CWT, __,  __,  pp,  CLO, pp,  xx },
+	[SW_FIN_WAIT_1]   = { pp,  pp,  pp,  pp,  __,  FW2, pp,  pp,  xx,  CNG, TWT, __,  FW2, pp,  CLO, pp,  xx },
+	[SW_FIN_WAIT_2]   = { pp,  pp,  pp,  pp,  __,  __,  pp,  pp,  xx,  TWT, TWT, __,  __,  pp,  CLO, pp,  xx },
+	[SW_CLOSE_WAIT]   = { pp,  pp,  pp,  pp,  __,  __,  pp,  xx,  xx,  __,  __,  xx,  xx,  __,  CLO, pp,  xx },
+	[SW_CLOSING]      = { pp,  pp,  pp,  pp,  __,  TWT, pp,  xx,  xx,  __,  TWT, xx,  xx,  __,  CLO, pp,  xx },
+	[SW_LAST_ACK]     = { pp,  pp,  pp,  pp,  __,  CLO, pp,  xx,  xx,  __,  CLO, xx,  xx,  __,  CLO, pp,  xx },
 	/* RST: dropped (RFC 1337), unless it answers the host's ACK of a SYN; see track.h */
 	[SW_TIME_WAIT]    = { pp,  __,  xx,  xx,  pp,  pp,  pp,  pp,  pp,  __,  __,  __,  __,  __,  CLO, xx,  xx },
 	},

@@ -132,6 +132,9 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 	__u32 smallest = mss_of(p->family, 0);
 	enum sw_reason r;
 
+	r = syn_to_host(ctx, p, set);
+	if (r)
+		return r;
 	if (h->state == SW_HOST_NONE) /* its RST tells an honest client; a flood earns none */
 		return budget_take(SW_BUDGET_CLOSED, SW_CLOSED_PPS, p->now_ns) ?
 			       SW_PASS_NO_LISTENER :
@@ -144,9 +147,6 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 		return SW_DROP_IP_CSUM;
 	if (!tcp_csum_ok(ctx, p))
 		return SW_DROP_TCP_CSUM;
-	r = syn_to_host(ctx, p, set);
-	if (r)
-		return r;
 	if (svc->host_syns_pps && budget_take(p->service, svc->host_syns_pps, p->now_ns))
 		return SW_PASS_HOST_SYN;
 	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);

@@ -10,8 +10,6 @@
 #include "csum.h"
 #include "oracle.h"
 
-#define SW_BATCH_S  2          /* seconds in which the host has surely seen what passed XDP */
-#define SW_LONG_AGO 0x40000000 /* more than the largest window (RFC 7323 2.3) */
 
 static __always_inline bool is_after(__u32 a, __u32 b)
 {
@@ -21,28 +19,33 @@ static __always_inline bool is_after(__u32 a, __u32 b)
 static __always_inline enum sw_seg seg_rst(const struct sw_pkt *p, const struct sw_view *v)
 {
 	if (v->state == SW_SYN_SENT)
-		return p->flags & TH_ACK && p->ack == v->snd_nxt ? SEG_RST : SEG_RST_OUT;
+		return p->flags & TH_ACK && p->ack == v->snd_end ? SEG_RST : SEG_RST_OUT;
 	/* some stacks do not count their own FIN (as Linux allows for, tcp_reset_check) */
 	if (p->seq == v->rcv_nxt || (is_client_done(v->state) && p->seq + 1 == v->rcv_nxt))
 		return SEG_RST;
 	return p->seq - v->rcv_nxt <= v->rcv_end - v->rcv_nxt ? SEG_RST_IN : SEG_RST_OUT;
 }
 
+/* A SYN that TIME-WAIT gives way to (RFC 6191; RFC 7323 5.2), as Linux has it. */
+static __always_inline bool is_newer(const struct sw_pkt *p, const struct sw_view *v)
+{
+	bool ts = p->opts.has & SW_OPT_TS && v->has_ts;
+
+	if (ts && is_after(v->ts_recent, p->opts.tsval))
+		return false;
+	return is_after(p->seq, v->rcv_nxt) || (ts && is_after(p->opts.tsval, v->ts_recent));
+}
+
 static __always_inline enum sw_seg seg_syn(const struct sw_pkt *p, const struct sw_view *v)
 {
-	bool good;
+	bool again = v->state == SW_SYN_RECEIVED && p->seq + 1 == v->rcv_nxt;
 
 	if (p->flags & TH_ACK)
-		return (v->state == SW_SYN_SENT || v->state == SW_SYN_RECEIVED) &&
-				       p->ack == v->snd_nxt ?
+		return p->ack == v->snd_end &&
+				       (v->state == SW_SYN_SENT || (again && !v->request)) ?
 			       SEG_SYNACK_OURS :
 			       SEG_SYNACK;
-	if (v->state == SW_TIME_WAIT)
-		good = is_after(p->seq, v->rcv_nxt) ||
-		       (p->opts.has & SW_OPT_TS && is_after(p->opts.tsval, v->ts_recent));
-	else
-		good = v->state == SW_SYN_RECEIVED && p->seq + 1 == v->rcv_nxt;
-	return good ? SEG_SYN_GOOD : SEG_SYN;
+	return again || (v->state == SW_TIME_WAIT && is_newer(p, v)) ? SEG_SYN_GOOD : SEG_SYN;
 }
 
 /* How far right of the window. A window of nothing is probed, so nothing counts as 64 kB. */
@@ -53,40 +56,46 @@ static __always_inline enum sw_seg seg_beyond(const struct sw_pkt *p, const stru
 	return over <= (v->rcv_wnd > 65535 ? v->rcv_wnd : 65535) ? SEG_OVER : SEG_AHEAD;
 }
 
+/* The FIN is at `end`; what is left of the window, or acknowledges nothing, is not asked here. */
 static __always_inline enum sw_seg seg_fin(const struct sw_pkt *p, const struct sw_view *v,
-					   bool ours)
+					   __u32 end, bool ours)
 {
-	__u32 end = p->seq + p->l4_len - p->doff + 1;
-
 	if (is_client_done(v->state))
 		return is_after(end, v->rcv_nxt) ? SEG_AHEAD : ours ? SEG_FIN_OURS : SEG_FIN_OLD;
-	if (!is_after(end, v->rcv_nxt))
-		return SEG_FIN_OLD;
-	if (!is_after(p->seq, v->rcv_nxt))
-		return ours ? SEG_FIN_OURS : SEG_FIN;
-	return ours ? SEG_HOLE_OURS : SEG_HOLE;
+	if (end == v->rcv_nxt) /* it cannot be that FIN, which has not arrived */
+		return SEG_OLD;
+	if (is_after(p->seq, v->rcv_nxt))
+		return ours ? SEG_HOLE_OURS : SEG_HOLE;
+	return ours ? SEG_FIN_OURS : SEG_FIN;
+}
+
+/* SYN-SENT knows no numbers of the peer's: only its ACK counts. */
+static __always_inline enum sw_seg seg_syn_sent(const struct sw_pkt *p, const struct sw_view *v)
+{
+	return p->flags & TH_FIN && p->ack == v->snd_end ? SEG_FIN : SEG_ACK;
 }
 
 static __always_inline enum sw_seg seg_ack(const struct sw_pkt *p, const struct sw_view *v)
 {
-	__u32 payload = p->l4_len - p->doff, end = p->seq + payload;
+	__u32 payload = p->l4_len - p->doff, end = p->seq + payload + !!(p->flags & TH_FIN);
 	bool ours = p->ack == v->snd_end && v->state != SW_ESTABLISHED &&
 		    v->state != SW_CLOSE_WAIT && v->state != SW_FIN_WAIT_2;
 
-	if (v->state != SW_SYN_SENT && is_after(p->seq, v->rcv_end))
+	if (v->state == SW_SYN_SENT)
+		return seg_syn_sent(p, v);
+	if (is_after(p->seq, v->rcv_end))
 		return seg_beyond(p, v);
 	if (is_after(p->ack, v->snd_nxt))
 		return SEG_AHEAD;
-	if (v->state == SW_SYN_RECEIVED && !ours)
+	if (is_after(v->rcv_nxt, end) || v->snd_una - p->ack - v->snd_old - 1 < SW_LONG_AGO)
+		return SEG_OLD;
+	if (v->state == SW_SYN_RECEIVED &&
+	    (!ours || (p->seq != v->rcv_nxt && !is_after(end, v->rcv_nxt))))
 		return SEG_OLD;
 	if (p->flags & TH_FIN)
-		return seg_fin(p, v, ours);
+		return seg_fin(p, v, end, ours);
 	if (payload && is_client_done(v->state) && is_after(end, v->rcv_nxt))
 		return SEG_AHEAD;
-	if (v->state != SW_SYN_SENT &&
-	    (is_after(v->rcv_nxt, end) ||
-	     (is_after(v->snd_una, p->ack) && v->snd_una - p->ack > SW_LONG_AGO)))
-		return SEG_OLD;
 	return ours ? SEG_ACK_OURS : SEG_ACK;
 }
 
@@ -158,6 +167,8 @@ __noinline int conn_settle(struct sw_pkt *p, __u32 state, __u32 flags, __u32 ref
 	c = conn_at(ref);
 	b = &p->birth;
 	birth_of(b, v, state, flags);
+	if (flags & SW_CONN_CLIENT_FIN) /* the segment's own, in order or not */
+		b->client_fin = p->seq + p->l4_len - p->doff;
 	if (!c || !conn_is(c, p)) {
 		if (state == SW_CLOSED)
 			return true;
@@ -181,11 +192,12 @@ __noinline int conn_settle(struct sw_pkt *p, __u32 state, __u32 flags, __u32 ref
 		state = from.state;
 	to = from;
 	to.state = state;
-	to.flags |= b->flags;
 	c->rcv_nxt = v->rcv_nxt;
-	if (flags & SW_CONN_CLIENT_FIN) /* the segment's own, in order or not */
-		c->client_fin = p->seq + p->l4_len - p->doff;
-	else if (b->flags & SW_CONN_CLIENT_FIN && !(from.flags & SW_CONN_CLIENT_FIN))
+	if (is_client_done(from.state) && !is_client_done(state)) /* the host never took that FIN */
+		to.flags &= ~SW_CONN_CLIENT_FIN;
+	to.flags |= b->flags;
+	if (flags & SW_CONN_CLIENT_FIN ||
+	    (b->flags & SW_CONN_CLIENT_FIN && !(from.flags & SW_CONN_CLIENT_FIN)))
 		c->client_fin = b->client_fin;
 	if (b->flags & SW_CONN_SERVER_FIN && !(from.flags & SW_CONN_SERVER_FIN))
 		c->server_fin = b->server_fin;
@@ -195,8 +207,8 @@ __noinline int conn_settle(struct sw_pkt *p, __u32 state, __u32 flags, __u32 ref
 		return true;
 	if (refresh || flags & SW_CONN_SYN_PASSED)
 		c->seen_s = now_s;
-	if (from.state != state || (state == SW_TIME_WAIT && p->flags & TH_FIN))
-		c->changed_s = now_s;
+	if (from.state != state || (refresh && state == SW_TIME_WAIT && p->flags & TH_FIN))
+		c->changed_s = now_s; /* 2MSL begins anew */
 	return true;
 }
 
@@ -276,7 +288,7 @@ static __always_inline __u32 flags_of(const struct sw_view *v, __u32 seg)
 		return is_client_done(v->state) ? 0 : SW_CONN_CLIENT_FIN;
 	if (seg == SEG_RST_IN)
 		return SW_CONN_RST_SEEN;
-	return seg == SEG_SYN && v->state == SW_TIME_WAIT ? SW_CONN_SYN_PASSED : 0;
+	return seg <= SEG_SYN_GOOD && v->state == SW_TIME_WAIT ? SW_CONN_SYN_PASSED : 0;
 }
 
 __noinline int segment_csum_ok(struct xdp_md *ctx, struct sw_pkt *p)
@@ -302,7 +314,7 @@ static __always_inline enum sw_reason step(struct xdp_md *ctx, struct sw_pkt *p,
 		return SW_DROP_CHALLENGE;
 	next = cell & CELL_NEXT;
 	/* what the host will discard moves nothing */
-	if ((next || flags_of(v, seg)) && !segment_csum_ok(ctx, p))
+	if ((next || flags_of(v, seg) || p->flags & TH_FIN) && !segment_csum_ok(ctx, p))
 		return reason_of_pass(p, cell);
 	if (!conn_settle(p, next ? next : v->state, flags_of(v, seg), refresh))
 		return SW_PASS_UNTRACKED;

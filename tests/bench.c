@@ -94,23 +94,34 @@ static bool is_drop(enum sw_reason reason)
 	return verdicts[reason] == DROP;
 }
 
+static bool needed(enum guard g)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].guard == g && selected(&rows[i]))
+			return true;
+	return false;
+}
+
 static void load_guards(struct world *w)
 {
-	for (enum guard g = 0; g < GUARDS; g++) {
-		struct sw_settings set = {
-			.abi_version = SW_ABI_VERSION,
-			.armed = SW_ARMED,
-			.any_mode = SW_MODE_ALWAYS,
-			.synack_cap_pps = opt.cap,
-			.event_gap_ms = opt.gap,
-			.rmem_max = 212992,
-		};
+	struct sw_settings set = {
+		.abi_version = SW_ABI_VERSION,
+		.armed = SW_ARMED,
+		.any_mode = SW_MODE_ALWAYS,
+		.synack_cap_pps = opt.cap,
+		.event_gap_ms = opt.gap,
+		.rmem_max = 212992,
+	};
 
-		w->guard[g] = guard_load(g, &set);
+	for (enum guard g = 0; g < GUARDS; g++)
+		if (needed(g))
+			w->guard[g] = guard_load(g, &set);
+	if (w->guard[HOST]) {
+		guard_adopt(w->guard[HOST]);
+		guard_know(w->guard[HOST], MARKED, true);
 	}
-	guard_adopt(w->guard[HOST]);
-	guard_know(w->guard[HOST], MARKED, true);
-	w->refused = guard_know(w->guard[MILLION], CROWD, false);
+	if (w->guard[MILLION])
+		w->refused = guard_know(w->guard[MILLION], CROWD, false);
 }
 
 static void load_wrapper(struct world *w, size_t i)
@@ -337,10 +348,13 @@ static void report_memory(const struct world *w)
 	const char *comma = "";
 
 	for (enum guard g = HOST; g <= MILLION; g++) {
-		struct memory m = guard_memory(w->guard[g]);
-		double n = kinds[g].room;
-		double all = (m.conns + m.half + m.live + m.caches) / n;
+		double n = kinds[g].room, all;
+		struct memory m;
 
+		if (!w->guard[g])
+			continue;
+		m = guard_memory(w->guard[g]);
+		all = (m.conns + m.half + m.live + m.caches) / n;
 		if (opt.json)
 			printf("%s\n{\"connections\":%.0f,\"bytes_each\":%.1f,\"conns\":%.1f,"
 			       "\"half\":%.1f,\"live\":%.1f,\"caches\":%.1f,\"no_room\":%u}",
@@ -352,7 +366,7 @@ static void report_memory(const struct world *w)
 			       n, all, m.conns / n, m.half / n, m.live / n, m.caches / n);
 		comma = ",";
 	}
-	if (!opt.json)
+	if (!opt.json && w->guard[MILLION])
 		printf("of 1,000,000 connections %u found no slot\n", w->refused);
 }
 

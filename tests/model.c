@@ -2,6 +2,9 @@
 /* The connection of model.h. */
 #include "model.h"
 
+/* What the host may have queued and not sent: whether a client acknowledges that, it knows. */
+#define UNSENT (1 << 20)
+
 static bool is_after(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b) > 0;
@@ -44,9 +47,10 @@ static enum sw_state finished(enum sw_state s)
 	}
 }
 
+/* Nothing moves: the entry is as it was, or as the host is. */
 static struct model_step stays(const struct model *m, enum model_verdict v)
 {
-	return (struct model_step){ .verdict = v, .state = m->state };
+	return (struct model_step){ .verdict = v, .state = m->host };
 }
 
 /* No socket: a cookie opens, nothing else does. */
@@ -56,13 +60,15 @@ static struct model_step in_closed(const struct model *m, const struct segment *
 
 	if ((s->flags & (SYN | ACK)) == SYN)
 		step.verdict = MODEL_ANSWER;
-	if ((s->flags & (SYN | RST | ACK)) != ACK || !m->cookie || s->ack != m->cookie + 1 ||
+	if ((s->flags & (SYN | RST | ACK)) != ACK || !m->has_cookie || s->ack != m->cookie + 1 ||
 	    s->seq != m->cookie_isn + 1)
 		return step;
-	return (struct model_step){ .verdict = MODEL_PASS,
+	/* said once more, it opens again if that is soon, else the host resets it */
+	return (struct model_step){ .verdict = m->cookie_used ? MODEL_EITHER : MODEL_PASS,
 				    .state = s->flags & FIN ? SW_CLOSE_WAIT : SW_ESTABLISHED,
-				    .settled = true,
-				    .accepted = true };
+				    .moves = !m->cookie_used,
+				    .may_be_refused = m->cookie_used,
+				    .accepted = !m->cookie_used };
 }
 
 static struct model_step in_rst(const struct model *m, const struct segment *s)
@@ -78,14 +84,14 @@ static struct model_step in_rst(const struct model *m, const struct segment *s)
 		/* the answer to the host's ACK of a SYN: for a short time, counted in seconds */
 		step.verdict = ago > 1500000000ULL ? MODEL_EITHER : MODEL_PASS;
 		step.may_end = true;
-		step.settled = step.verdict == MODEL_PASS;
+		step.moves = step.verdict == MODEL_PASS;
 		step.state = SW_FREE;
 		return step;
 	}
 	/* some stacks do not count their FIN, and Linux honours that */
 	exact |= is_done(m->host) && s->seq + 1 == m->rcv_nxt;
 	if (exact)
-		return (struct model_step){ .state = SW_FREE, .settled = true, .accepted = true };
+		return (struct model_step){ .state = SW_FREE, .moves = true, .accepted = true };
 	if (s->seq - m->rcv_nxt <= m->rcv_end - m->rcv_nxt) {
 		step.verdict = MODEL_PASS;
 		step.may_end = m->small; /* Linux is content with the window there */
@@ -119,7 +125,7 @@ static bool in_misplaced(const struct model *m, const struct segment *s, struct 
 			step->verdict = MODEL_EITHER;
 		return true;
 	}
-	if (is_after(s->ack, m->snd_nxt)) {
+	if (is_after(s->ack, m->snd_nxt + UNSENT)) {
 		step->verdict = tw ? MODEL_PASS : MODEL_DROP;
 		return true;
 	}
@@ -132,16 +138,29 @@ static bool in_misplaced(const struct model *m, const struct segment *s, struct 
 		return true;
 	if (m->host == SW_SYN_RECEIVED && s->ack != m->host_isn + 1)
 		return true;
+	/* of a request Linux takes nothing that ends where its window begins */
+	if (m->host == SW_SYN_RECEIVED && s->seq != m->rcv_nxt && end == m->rcv_nxt)
+		return true;
 	return is_after(m->rcv_nxt, end);
+}
+
+static bool is_legal(uint8_t flags)
+{
+	flags &= FIN | SYN | RST | ACK;
+	return flags == SYN || flags == (SYN | ACK) || flags == RST || flags == (RST | ACK) ||
+	       flags == ACK || flags == (FIN | ACK);
 }
 
 struct model_step model_in(const struct model *m, const struct segment *s)
 {
 	struct model_step step;
 	uint32_t end = s->seq + s->len;
-	enum sw_state next = m->host;
-	bool ours;
+	bool is_whole, ours, ahead = is_after(s->ack, m->snd_nxt);
 
+	if (!is_legal(s->flags))
+		return stays(m, MODEL_DROP);
+	if (s->broken)
+		return stays(m, MODEL_EITHER);
 	if (m->host == SW_FREE)
 		return in_closed(m, s);
 	if (s->flags & RST)
@@ -150,81 +169,111 @@ struct model_step model_in(const struct model *m, const struct segment *s)
 		return in_syn(m, s);
 	if (in_misplaced(m, s, &step))
 		return step;
+	step = stays(m, MODEL_PASS);
 	ours = s->ack == m->snd_nxt && (m->fin_sent || m->host == SW_SYN_RECEIVED);
 	if (ours)
-		next = acknowledged(next);
+		step.state = acknowledged(step.state);
 	if (s->flags & FIN && !is_after(s->seq, m->rcv_nxt) && is_after(end + 1, m->rcv_nxt))
-		next = finished(next);
-	return (struct model_step){
-		.state = next,
-		.settled = next != m->host,
-		.may_be_refused = is_after(end + !!(s->flags & FIN), m->rcv_end),
-		.accepted = !is_after(end + !!(s->flags & FIN), m->rcv_end),
-	};
+		step.state = finished(step.state);
+	step.moves = step.state != m->host && !ahead;
+	is_whole = !is_after(end + !!(s->flags & FIN), m->rcv_end);
+	step.may_be_refused = !is_whole || ahead;
+	step.accepted = is_whole && !ahead;
+	if (ahead)
+		step.verdict = MODEL_EITHER;
+	return step;
 }
 
 void model_sent(struct model *m, const struct segment *s, const struct model_step *step)
 {
 	uint32_t fin = s->seq + s->len;
 
-	if (m->host == SW_TIME_WAIT && (s->flags & (SYN | ACK | RST)) == SYN)
+	if (m->host == SW_TIME_WAIT && (s->flags & (SYN | ACK | RST)) == SYN && !s->broken)
 		m->syn_ns = now_ns();
+	m->other = step->moves ? step->state : m->state;
+	if (step->moves || step->state != m->host)
+		m->state = step->state;
+	else
+		m->other = m->host;
 	if (m->host == SW_FREE && step->state > SW_CLOSED) {
 		m->isn = m->cookie_isn;
 		m->host_isn = m->cookie;
-		m->snd_una = m->snd_nxt = m->cookie + 1;
+		m->snd_nxt = m->cookie + 1;
 		m->rcv_nxt = m->isn + 1;
 		m->pending = m->confused = m->fin_sent = false;
+		m->cookie_used = true;
 		m->syn_ns = 0;
 	}
 	if (!(s->flags & FIN) || s->flags & (SYN | RST) || step->verdict != MODEL_PASS ||
-	    !step->accepted || is_done(m->host) || m->host <= SW_CLOSED)
+	    !step->accepted || is_done(m->host) || m->host <= SW_CLOSED ||
+	    !is_after(fin + 1, m->rcv_nxt))
 		return;
 	m->confused |= m->pending && m->fin != fin;
 	m->pending = true;
 	m->fin = fin;
 }
 
-static void out_syn_ack(struct model *m, const struct frame *f)
+static void begin(struct model *m, const struct frame *f)
 {
-	m->rcv_nxt = f->ack;
 	m->rcv_end = f->ack + f->window;
 	m->scale = f->opt.ws > 0 ? (uint8_t)f->opt.ws : 0;
 	m->ts = f->opt.ts;
+}
+
+void model_cookie(struct model *m, const struct frame *f)
+{
+	begin(m, f);
+	m->cookie = f->seq;
+	m->cookie_isn = f->ack - 1;
+	m->has_cookie = true;
+	m->cookie_used = false;
+}
+
+static void out_syn_ack(struct model *m, const struct frame *f)
+{
+	if (m->host == SW_SYN_RECEIVED && m->host_isn == f->seq && m->rcv_nxt == f->ack)
+		return; /* again */
+	begin(m, f);
+	m->rcv_nxt = f->ack;
 	m->isn = f->ack - 1;
 	m->host_isn = f->seq;
-	m->snd_una = m->snd_nxt = f->seq + 1;
+	m->snd_nxt = f->seq + 1;
 	m->pending = m->confused = m->fin_sent = false;
 	m->syn_ns = 0;
-	m->state = SW_SYN_RECEIVED;
+	m->has_cookie = false;
+	m->state = m->other = SW_SYN_RECEIVED;
+}
+
+static enum sw_state out_state(const struct model *m, enum sw_state s, const struct frame *f)
+{
+	/* of a handshake only what acknowledges: else it is about a stray segment */
+	if (f->flags & RST)
+		return s != SW_SYN_RECEIVED || f->flags & ACK ? SW_FREE : s;
+	if (m->pending && f->ack == m->fin + 1)
+		s = finished(s);
+	if (!(f->flags & FIN))
+		return s;
+	if (s == SW_ESTABLISHED || s == SW_SYN_RECEIVED)
+		return SW_FIN_WAIT_1;
+	return s == SW_CLOSE_WAIT ? SW_LAST_ACK : s;
 }
 
 void model_out(struct model *m, const struct frame *f)
 {
 	uint32_t end = f->seq + (uint32_t)f->payload_len + !!(f->flags & FIN);
 
-	if (f->flags & RST) {
-		/* of a handshake only what acknowledges: else it is about a stray segment */
-		if (m->state != SW_SYN_RECEIVED || f->flags & ACK)
-			m->state = SW_FREE;
-		return;
-	}
-	if (f->flags & SYN) {
+	if ((f->flags & (SYN | RST)) == SYN) {
 		out_syn_ack(m, f);
 		return;
 	}
+	m->state = out_state(m, m->state, f);
+	m->other = out_state(m, m->other, f);
+	if (f->flags & RST)
+		return;
 	m->rcv_end = f->ack + ((uint32_t)f->window << m->scale);
 	if (is_after(end, m->snd_nxt))
 		m->snd_nxt = end;
-	if (m->pending && f->ack == m->fin + 1) {
-		m->state = finished(m->state);
+	if (m->pending && f->ack == m->fin + 1)
 		m->pending = false;
-	}
-	if (!(f->flags & FIN))
-		return;
-	m->fin_sent = true;
-	if (m->state == SW_ESTABLISHED || m->state == SW_SYN_RECEIVED)
-		m->state = SW_FIN_WAIT_1;
-	else if (m->state == SW_CLOSE_WAIT)
-		m->state = SW_LAST_ACK;
+	m->fin_sent |= f->flags & FIN;
 }

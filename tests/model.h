@@ -19,11 +19,14 @@ enum model_verdict {
 };
 
 struct model {
-	enum sw_state state; /* of the entry; SW_FREE: none or a tombstone */
-	bool pending;        /* the client's FIN came too early */
-	uint32_t fin;        /* its number */
-	bool confused;       /* two FINs of the client at different places */
-	uint64_t syn_ns;     /* an older SYN passed in TIME-WAIT */
+	/* Of the entry; SW_FREE: none or a tombstone. Where nothing moves it, it may as well
+	 * be in `other`: what was said of it before, or what the host is in.
+	 */
+	enum sw_state state, other;
+	bool pending;    /* the client's FIN came too early */
+	uint32_t fin;    /* its number */
+	bool confused;   /* two FINs of the client at different places */
+	uint64_t syn_ns; /* an older SYN passed in TIME-WAIT */
 
 	enum sw_state host; /* what the host holds */
 	bool small;         /* as a request or TIME-WAIT socket */
@@ -31,26 +34,24 @@ struct model {
 	uint8_t scale;      /* of its window */
 	uint32_t isn, host_isn;
 	uint32_t rcv_nxt, rcv_end;
-	uint32_t snd_una, snd_nxt;
+	uint32_t snd_nxt;
 	bool fin_sent;
-	uint32_t ts_recent;
 
-	uint32_t cookie; /* given for the SYN with `cookie_isn`; 0: none is out */
-	uint32_t cookie_isn;
+	bool has_cookie, cookie_used;
+	uint32_t cookie, cookie_isn;
 };
 
 struct segment {
 	uint8_t flags;
 	uint32_t seq, ack;
 	uint16_t len;
-	bool ts;
-	uint32_t tsval;
+	bool broken; /* its checksum is wrong */
 };
 
 struct model_step {
 	enum model_verdict verdict;
-	enum sw_state state; /* the entry's behind it */
-	bool settled;        /* else the entry may as well stay where it was: nothing moves */
+	enum sw_state state;
+	bool moves;          /* the entry is in `state` behind it */
 	bool may_be_refused; /* the host may discard what the entry believes */
 	bool may_end;        /* the host may let go of it without a word */
 	bool accepted;       /* a live connection's own: dropping it hurts */
@@ -60,5 +61,7 @@ struct model_step model_in(const struct model *m, const struct segment *s);
 /* What m remembers of it once it has been sent. */
 void model_sent(struct model *m, const struct segment *s, const struct model_step *step);
 void model_out(struct model *m, const struct frame *f);
+/* The guard's SYN-ACK. */
+void model_cookie(struct model *m, const struct frame *f);
 
 #endif /* MODEL_H */

@@ -251,6 +251,8 @@ struct host_view host_view(uint8_t family, uint16_t client_port, uint16_t server
 		return view;
 	}
 	view.state = state_of_kernel(msg->idiag_state);
+	if (view.state == SW_FREE)
+		return view;
 	attr = (struct rtattr *)(msg + 1);
 	for (left -= NLMSG_LENGTH(sizeof(*msg)); RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
 		struct tcp_info *info = RTA_DATA(attr);

@@ -285,6 +285,26 @@ TEST(the_host_is_asked_after_the_timeout_of_the_state, "")
 	CHECK_EQ(conn_overdue(&c, s.timeout_s, NOW), 0);
 }
 
+TEST(what_the_host_held_is_asked_for_again_ever_later, "")
+{
+	unsigned int asked = 0;
+	long last = -1;
+
+	CHECK(sweep_asks(0, 1));
+	CHECK(sweep_asks(9, 10));
+	CHECK(!sweep_asks(5, 5));
+	/* a sweep each 5 s, asking when it should */
+	for (long overdue = 0; overdue < 100000; overdue += 5) {
+		if (last >= 0 && !sweep_asks(overdue, (unsigned int)(overdue - last)))
+			continue;
+		CHECK(last < 1 || overdue >= 2 * last);
+		last = overdue;
+		asked++;
+	}
+	CHECK_EQ(asked, 7);
+	CHECK_EQ(last, 320);
+}
+
 TEST(tables_have_the_slots_their_connections_need, "")
 {
 	static const __u32 counts[] = { SW_CONNS_MIN, 65, 1000, SW_CONNS, 1000000, SW_CONNS_MAX };

@@ -11,7 +11,7 @@
 #include "table.h"
 #include "util.h"
 
-/* A walk over the sockets costs the host some 0.5 us for each. */
+/* A walk costs the host a microsecond or two for each of its sockets. */
 #define ASK_EVERY_S 10
 /* What the filter learns it never forgets: it fills up until it is rebuilt. */
 #define REBUILD_EVERY_S 300

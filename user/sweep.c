@@ -40,6 +40,18 @@ long conn_overdue(const struct sw_conn *c, const __u32 timeout_s[SW_STATE_MAX], 
 	return (long)conn_idle(c, now) - (long)limit - 1;
 }
 
+bool sweep_asks(long overdue, __u32 asked_ago_s)
+{
+	long then = overdue - (long)asked_ago_s;
+
+	if (then < 0)
+		return true;
+	for (long mark = SWEEP_AGAIN_S; mark <= SWEEP_AGAIN_MAX_S; mark *= 2)
+		if (then < mark && overdue >= mark)
+			return true;
+	return false;
+}
+
 /* A table that has filled up is reported once more after it had room again. */
 static void rearm(const struct guard *g, const struct tables *t)
 {
@@ -52,7 +64,7 @@ static void rearm(const struct guard *g, const struct tables *t)
 	}
 }
 
-/* Tells whether anything became due since the host was last asked. */
+/* Tells whether the host has to be asked. */
 static bool find_due(const struct tables *t, struct sweep *s, const __u32 *timeout_s, __u32 now)
 {
 	struct walk w = WALK(t);
@@ -72,7 +84,7 @@ static bool find_due(const struct tables *t, struct sweep *s, const __u32 *timeo
 		s->due++;
 		/* a RST may come long after the last segment; the mark goes once the host is asked */
 		fresh |= !s->asked_at_s || conn.c.flags & SW_CONN_RST_SEEN ||
-			 overdue < (long)conn_since(s->asked_at_s, now);
+			 sweep_asks(overdue, conn_since(s->asked_at_s, now));
 		if (s->may_ask)
 			conn_clear(t, &conn, SW_CONN_HELD);
 	}
@@ -110,7 +122,6 @@ int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 		return err;
 	fresh = find_due(t, s, set.timeout_s, now);
 	rearm(g, t);
-	/* what the host held the last time is asked for again with the next one, or rebuild */
 	if (!s->may_ask || (!fresh && !s->rebuild))
 		return 0;
 	err = s->rebuild ? adopt_run(g) : adopt_walk(g);

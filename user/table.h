@@ -79,6 +79,15 @@ __u32 conn_idle(const struct sw_conn *c, __u32 now);
  */
 long conn_overdue(const struct sw_conn *c, const __u32 timeout_s[SW_STATE_MAX], __u32 now);
 
+/*
+ * Is it worth to ask the host, which was asked so long ago? When the connection is due since
+ * then; and where the host held it, after 10 s, 20 s, 40 s, ... more: it may let go a moment
+ * later, or keep it for days. Beyond these the rebuild of the filter asks for all. Pure.
+ */
+#define SWEEP_AGAIN_S     10
+#define SWEEP_AGAIN_MAX_S 320
+bool sweep_asks(long overdue, __u32 asked_ago_s);
+
 struct sweep {
 	bool may_ask;     /* the host, by a walk over its sockets */
 	bool rebuild;     /* the presence filter on that walk: needs the lock (lock_take) */

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Random segments and calls of the host's program, over a few tuples on a live wire, for
+ * SW_FUZZ_SECONDS (20). After each the guard's entry is what model.h says and what the host
+ * is in, and nothing that a live connection may say has been dropped. The seed is printed at
+ * the start and given again with --seed or SW_SEED; the host's timers are its own.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "model.h"
+#include "rows.h"
+
+#define FLOWS      8
+#define QUIET_EACH 20000 /* steps between two moments of rest */
+#define STORIES    16
+#define NEAR       (1 << 18)
+#define DROPS      (SW_DROP_CHALLENGE - SW_DROP_IP_CSUM + 1)
+
+/* Why an entry may for a while not be what the host is. */
+enum lag {
+	LAG_NONE,
+	LAG_REFUSED,  /* the host had no room for what the numbers allow */
+	LAG_UNSENT,   /* its FIN waits behind data that the window or the network holds back */
+	LAG_GONE,     /* it let go of a small socket without a word */
+	LAG_TWO_FINS, /* no client says two */
+	LAG_MAX,
+};
+
+static struct flow {
+	struct model m;
+	uint8_t family;
+	uint16_t port, to;
+	int fd;
+	uint32_t tsval, tsecr;
+	struct sw_conn *slot; /* where its entry last was */
+	enum lag lag;
+	char story[STORIES][200]; /* its last steps, for who reads of a failure */
+	unsigned int n_stories;
+} flows[FLOWS];
+
+static uint64_t steps, lags[LAG_MAX], drops_seen[2], n_verdict[4];
+static int listeners[2][2];
+
+static uint32_t below(uint32_t n)
+{
+	return (uint32_t)(test_random() >> 11) % n;
+}
+
+static bool one_in(uint32_t n)
+{
+	return below(n) == 0;
+}
+
+static struct sw_conn *entry_of(struct flow *f)
+{
+	struct sw_conn *c = f->slot;
+
+	if (c && c->state > SW_CLAIMED && c->client_port == htons(f->port) &&
+	    c->server_port == htons(f->to))
+		return c;
+	f->slot = conn_entry(f->family, f->port, f->to, NULL);
+	return f->slot;
+}
+
+static enum sw_state entry_state(struct flow *f)
+{
+	struct sw_conn *c = entry_of(f);
+
+	return !c || c->state == SW_CLOSED ? SW_FREE : c->state;
+}
+
+/* Packets to one service that were dropped, since the last call. */
+static uint64_t drops(struct flow *f)
+{
+	static struct sw_count *values;
+	static uint32_t keys[DROPS];
+	unsigned int service = f->to == 80 ? SERVICE_WEB : SERVICE_HOST_SYNS;
+	uint32_t before = service * SW_REASON_MAX + SW_DROP_IP_CSUM - 1, n = DROPS, out;
+	uint64_t *seen = &drops_seen[f->to != 80], sum = 0, was = *seen;
+	static int cpus;
+
+	if (!values) {
+		cpus = libbpf_num_possible_cpus();
+		values = calloc((size_t)DROPS * (size_t)cpus, sizeof(*values));
+	}
+	REQUIRE(values);
+	if (bpf_map_lookup_batch(map_fd("sw_stats"), &before, &out, keys, values, &n, NULL) &&
+	    errno != ENOENT)
+		FAIL("reading sw_stats: %m");
+	REQUIRE(n == DROPS);
+	for (uint32_t i = 0; i < DROPS * (uint32_t)cpus; i++)
+		sum += values[i].packets;
+	*seen = sum;
+	return sum - was;
+}
+
+static struct flow *flow_of(uint16_t port)
+{
+	for (size_t i = 0; i < FLOWS; i++)
+		if (flows[i].port == port)
+			return &flows[i];
+	return NULL;
+}
+
+static void accept_all(void)
+{
+	for (int i = 0; i < 4; i++)
+		while (1) {
+			struct sockaddr_in6 peer; /* the port is where IPv4 has it */
+			socklen_t len = sizeof(peer);
+			int fd = accept4(listeners[i / 2][i % 2], (struct sockaddr *)&peer, &len,
+					 SOCK_NONBLOCK | SOCK_CLOEXEC);
+			struct flow *f;
+
+			if (fd < 0)
+				break;
+			f = flow_of(ntohs(peer.sin6_port));
+			REQUIRE(f);
+			if (f->fd >= 0)
+				close(f->fd);
+			f->fd = fd;
+		}
+}
+
+/* What the host, and the guard, said. `answered`: a SYN of that flow was to get a cookie. */
+static void listen_to_host(struct flow *answered)
+{
+	struct frame h;
+
+	while (tap_hear(&h, 0)) {
+		struct flow *f = flow_of(h.dport);
+
+		if (!f)
+			continue;
+		/* of a request Linux takes no echo but of its SYN-ACK */
+		if (h.opt.ts && (f->m.host != SW_SYN_RECEIVED || h.flags & SYN))
+			f->tsecr = h.opt.tsval;
+		if (f == answered && (h.flags & (SYN | ACK)) == (SYN | ACK))
+			model_cookie(&f->m, &h);
+		else
+			model_out(&f->m, &h);
+	}
+}
+
+static void tell(struct flow *f, const char *fmt, ...)
+{
+	char *story = f->story[f->n_stories++ % STORIES];
+	va_list ap;
+	int n;
+
+	n = snprintf(story, sizeof(f->story[0]), "step %llu, host %s%s, entry %s, ",
+		     (unsigned long long)steps, state_name(f->m.host), f->m.small ? " (small)" : "",
+		     state_name(entry_state(f)));
+	va_start(ap, fmt);
+	vsnprintf(story + n, sizeof(f->story[0]) - (size_t)n, fmt, ap);
+	va_end(ap);
+	test_context("%s", story);
+}
+
+static void tell_all(const struct flow *f)
+{
+	test_note("port %u to %u before:", f->port, f->to);
+	for (unsigned int i = 0; i < STORIES; i++)
+		if (*f->story[(f->n_stories + i) % STORIES])
+			test_note("%s", f->story[(f->n_stories + i) % STORIES]);
+}
+
+static enum lag lag_of(const struct flow *f, const struct model_step *step, enum sw_state host)
+{
+	if (!f->m.fin_sent && (host == SW_FIN_WAIT_1 || host == SW_LAST_ACK || host == SW_CLOSING))
+		return LAG_UNSENT;
+	if (step && step->may_be_refused)
+		return LAG_REFUSED;
+	if ((step && step->may_end) || (f->m.small && host == SW_FREE))
+		return LAG_GONE;
+	return f->m.confused ? LAG_TWO_FINS : f->lag;
+}
+
+/* step NULL: the host's program did something. */
+static void check(struct flow *f, const struct model_step *step)
+{
+	enum sw_state before = f->m.state, other = f->m.other, entry = entry_state(f);
+	struct host_view host = host_view(f->family, f->port, f->to);
+
+	if (entry != before && entry != other)
+		FAIL("the entry is %s, expected %s%s%s", state_name(entry), state_name(before),
+		     other != before ? " or " : "", other != before ? state_name(other) : "");
+	if (entry != host.state) {
+		f->lag = lag_of(f, step, host.state);
+		lags[f->lag]++;
+		if (f->lag == LAG_NONE)
+			FAIL("the entry is %s, the host %s", state_name(entry),
+			     state_name(host.state));
+	} else {
+		f->lag = LAG_NONE;
+	}
+	f->m.state = f->m.other = entry;
+	if (host.full)
+		f->m.rcv_nxt = f->m.isn + 1 + (uint32_t)host.received;
+	else if (host.state == SW_TIME_WAIT && f->m.pending)
+		f->m.rcv_nxt = f->m.fin + 1;
+	if (host.full &&
+	    (int32_t)(f->m.rcv_end - f->m.rcv_nxt) < 0) /* it took more than it had offered */
+		f->m.rcv_end = f->m.rcv_nxt;
+	f->m.host = host.state;
+	f->m.small = host.state != SW_FREE && !host.full;
+	if (host.state == SW_FREE && f->fd >= 0) {
+		close(f->fd);
+		f->fd = -1;
+	}
+}
+
+static void check_verdict(struct flow *f, const struct segment *s, const struct model_step *step,
+			  const struct sw_conn *was)
+{
+	uint64_t dropped = drops(f);
+	bool is_plain = (s->flags & (FIN | SYN | RST | ACK)) == ACK;
+
+	n_verdict[step->verdict]++;
+	if (step->verdict == MODEL_EITHER)
+		return;
+	if (step->verdict != MODEL_DROP)
+		CHECK_EQ(dropped, 0);
+	else if (!dropped && !(is_plain && was->state >= SW_ESTABLISHED &&
+			       s->seq - was->rcv_nxt + NEAR <= 2 * NEAR))
+		FAIL("passed"); /* near an open one's numbers nothing is asked */
+}
+
+static void say(struct flow *f, const struct segment *s)
+{
+	struct sw_conn *c = entry_of(f), was = c ? *c : (struct sw_conn){};
+	struct model_step step = model_in(&f->m, s);
+	uint32_t tsval = htonl(f->tsval), tsecr = htonl(f->tsecr);
+	struct spec spec = { .family = f->family,
+			     .sport = f->port,
+			     .dport = f->to,
+			     .flags = s->flags,
+			     .seq = s->seq,
+			     .ack = s->flags & ACK ? s->ack : 0,
+			     .payload = s->len,
+			     .bad_tcp_csum = s->broken };
+	uint8_t opt[20];
+
+	if (s->flags & SYN && f->port % 2) {
+		memcpy(opt, SYN_LINUX, 20);
+		memcpy(opt + 8, &tsval, 4);
+		spec.opt = opt;
+		spec.opt_len = 20;
+	} else if (!(s->flags & (SYN | RST)) && f->m.ts) {
+		memcpy(opt, "\x01\x01\x08\x0a", 4);
+		memcpy(opt + 4, &tsval, 4);
+		memcpy(opt + 8, &tsecr, 4);
+		spec.opt = opt;
+		spec.opt_len = 12;
+	}
+	tell(f,
+	     "flags %02x, seq %+d, ack %+d, %u bytes%s; window %u, fin sent %d, early fin %d at %+d",
+	     s->flags, (int)(s->seq - f->m.rcv_nxt), (int)(s->ack - f->m.snd_nxt), s->len,
+	     s->broken ? ", broken" : "", f->m.rcv_end - f->m.rcv_nxt, f->m.fin_sent, f->m.pending,
+	     (int)(f->m.fin - f->m.rcv_nxt));
+	tap_say(&spec);
+	model_sent(&f->m, s, &step);
+	listen_to_host(step.verdict == MODEL_ANSWER && f->to == 80 ? f : NULL);
+	check_verdict(f, s, &step, &was);
+	accept_all();
+	check(f, &step);
+}
+
+/* --- what to say ------------------------------------------------------------------------- */
+
+static uint32_t some_ack(const struct model *m)
+{
+	uint32_t sent = m->snd_nxt - m->host_isn - 1;
+
+	if (!one_in(4))
+		return m->snd_nxt;
+	switch (below(4)) {
+	case 0:
+	case 1:
+		return m->snd_nxt - below((sent < 20000 ? sent : 20000) + 1);
+	case 2:
+		return m->snd_nxt + 1 + below(one_in(2) ? 100 : 1 << 30);
+	default:
+		return m->host_isn - 100 - below(1 << 30);
+	}
+}
+
+/* From the host's next: close and far, both sides of the window. */
+static uint32_t some_offset(const struct model *m)
+{
+	uint32_t wnd = m->rcv_end - m->rcv_nxt;
+
+	switch (below(8)) {
+	case 0:
+		return 0;
+	case 1:
+		return below(3) - 1;
+	case 2:
+		return -below(3000);
+	case 3:
+		return below(wnd + 1);
+	case 4:
+		return wnd + 1 + below(60000);
+	case 5:
+		return wnd + 140000 + (wnd << 1) + below(1 << 28);
+	case 6:
+		return -below(1 << 30);
+	default:
+		return (uint32_t)test_random();
+	}
+}
+
+static void stray(const struct model *m, struct segment *s)
+{
+	static const uint8_t flags[] = { ACK, ACK | PSH, FIN | ACK, SYN,      SYN | ACK,
+					 RST, RST | ACK, ACK,       ACK | URG };
+
+	s->flags = one_in(16) ? (uint8_t)test_random() : flags[below(ARRAY_SIZE(flags))];
+	s->seq = m->rcv_nxt + some_offset(m);
+	s->ack = some_ack(m);
+	s->len = one_in(2) || s->flags & SYN ? 0 : (uint16_t)below(1400);
+	s->broken = one_in(8);
+}
+
+/* What a client says that goes on. Beyond its FIN it says nothing. */
+static void in_order(const struct model *m, struct segment *s)
+{
+	uint32_t left = m->pending ? m->fin - m->rcv_nxt : 1 << 20;
+
+	s->flags = ACK;
+	s->seq = m->rcv_nxt;
+	s->ack = some_ack(m);
+	switch (below(16)) {
+	case 0: /* its FIN, early or not */
+		s->flags = FIN | ACK;
+		s->seq += m->pending ? left : one_in(2) ? 0 : 1 + below(4000);
+		s->len = m->pending || one_in(2) ? 0 : (uint16_t)below(500);
+		return;
+	case 1: /* a hole before it */
+	case 2:
+		s->seq += left > 4000 ? 1 + below(2500) : below(left + 1);
+		left -= s->seq - m->rcv_nxt;
+		break;
+	case 3: /* once more */
+	case 4:
+		s->seq -= 1 + below(1400);
+		s->len = (uint16_t)(m->rcv_nxt - s->seq);
+		return;
+	case 5:
+		return;
+	}
+	s->len = (uint16_t)below((left < 1400 ? left : 1400) + 1);
+}
+
+static void say_open(struct flow *f)
+{
+	const struct model *m = &f->m;
+	bool done = m->host != SW_ESTABLISHED && m->host != SW_FIN_WAIT_1 &&
+		    m->host != SW_FIN_WAIT_2;
+	struct segment s = { .flags = ACK };
+
+	switch (below(32)) {
+	case 0:
+		s.flags = one_in(2) ? RST : RST | ACK;
+		s.seq = m->rcv_nxt + (one_in(2) ? 0 : some_offset(m));
+		s.ack = some_ack(m);
+		break;
+	case 1:
+	case 2: /* a new connection from its port */
+		s.flags = SYN;
+		s.seq = m->rcv_nxt + (one_in(2) ? below(1 << 30) : -below(1 << 30));
+		f->tsval += one_in(2);
+		break;
+	case 3:
+	case 4:
+	case 5:
+	case 6:
+		stray(m, &s);
+		break;
+	default:
+		if (!done) {
+			in_order(m, &s);
+			break;
+		}
+		s.flags = one_in(2) ? ACK : FIN | ACK;
+		s.seq = m->rcv_nxt - !!(s.flags & FIN);
+		s.ack = some_ack(m);
+	}
+	say(f, &s);
+}
+
+static void say_begin(struct flow *f)
+{
+	const struct model *m = &f->m;
+	struct segment s = { .flags = SYN, .seq = (uint32_t)test_random() };
+
+	if (m->host == SW_SYN_RECEIVED && !one_in(4)) {
+		s.flags = one_in(8) ? FIN | ACK : one_in(8) ? RST : ACK;
+		s.seq = m->isn + !one_in(8);
+		s.ack = m->host_isn + 1;
+		s.len = one_in(4) ? (uint16_t)below(1400) : 0;
+	} else if (m->host == SW_SYN_RECEIVED && one_in(2)) {
+		s.seq = m->isn;
+	} else if (m->host == SW_FREE && m->has_cookie && !m->cookie_used && !one_in(4)) {
+		s.flags = one_in(8) ? FIN | ACK : ACK;
+		s.seq = m->cookie_isn + 1;
+		s.ack = m->cookie + 1;
+		s.len = one_in(4) ? (uint16_t)below(1400) : 0;
+	} else if (one_in(4)) {
+		stray(m, &s);
+	}
+	say(f, &s);
+}
+
+static void host_acts(struct flow *f)
+{
+	static char bytes[65536];
+	struct linger reset = { .l_onoff = 1 };
+	uint32_t what = below(32);
+
+	tell(f, "the program %s",
+	     what < 12  ? "sends" :
+	     what < 28  ? "reads" :
+	     what == 28 ? "shuts down" :
+	     what == 29 ? "resets" :
+			  "closes");
+	if (what < 12) {
+		if (send(f->fd, bytes, 1 + below(5000), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			errno = 0;
+	} else if (what < 28) {
+		while (recv(f->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+			;
+	} else if (what == 28) {
+		shutdown(f->fd, SHUT_WR);
+	} else {
+		if (what == 29)
+			MUST(setsockopt(f->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)));
+		close(f->fd);
+		f->fd = -1;
+	}
+	listen_to_host(NULL);
+	check(f, NULL);
+}
+
+static void step(void)
+{
+	struct flow *f = &flows[below(FLOWS)];
+
+	listen_to_host(NULL);
+	if (f->fd >= 0 && one_in(4))
+		host_acts(f);
+	else if (f->m.host == SW_FREE || f->m.host == SW_SYN_RECEIVED)
+		say_begin(f);
+	else
+		say_open(f);
+	if (test_failed())
+		tell_all(f);
+	steps++;
+}
+
+/* Nothing has happened for a while: the walk over the sockets leaves no doubt. */
+static void rest(void)
+{
+	for (size_t i = 0; i < FLOWS; i++) {
+		struct sw_conn *c = entry_of(&flows[i]);
+
+		if (c)
+			c->changed_s -= 10;
+	}
+	adopt_sockets();
+	listen_to_host(NULL);
+	for (size_t i = 0; i < FLOWS; i++) {
+		struct flow *f = &flows[i];
+		enum sw_state entry = entry_state(f);
+		enum sw_state host = host_state(f->family, f->port, f->to);
+
+		tell(f, "at rest");
+		if (host != SW_FREE)
+			CHECK_EQ(entry, host);
+		conn_entry(f->family, f->port, f->to, NULL);
+		f->m.state = f->m.other = entry;
+	}
+	tables_check();
+}
+
+static uint64_t storm_seconds(void)
+{
+	const char *text = getenv("SW_FUZZ_SECONDS");
+
+	return text ? strtoull(text, NULL, 10) : 20;
+}
+
+static void begin(void)
+{
+	tap_open();
+	guard.settings.ask_pps = ~0U;
+	settings_write();
+	service_write(SERVICE_HOST_SYNS, NULL, 0, 81, 81, SW_MODE_ALWAYS, ~0U);
+	for (int i = 0; i < 4; i++)
+		listeners[i / 2][i % 2] = listen_on(i / 2 ? 6 : 4, 80 + i % 2, 64);
+	for (size_t i = 0; i < FLOWS; i++)
+		flows[i] = (struct flow){ .family = i & 2 ? 6 : 4,
+					  .port = (uint16_t)(30000 + i),
+					  .to = i & 4 && guard.engine == SW_ENGINE_REQSK ? 81 : 80,
+					  .tsval = 0x01020304,
+					  .fd = -1 };
+}
+
+TEST_LIMIT(storm_of_segments_from_both_sides, "E03 F01 F04 F05 G01 G04 G11 K07", 86400)
+{
+	uint64_t until = now_ns() + storm_seconds() * 1000000000ULL;
+
+	begin();
+	while (!test_failed() && now_ns() < until) {
+		step();
+		if (steps % QUIET_EACH == 0)
+			rest();
+	}
+	if (!test_failed())
+		rest();
+	tap_detach();
+	test_note("%llu steps; passed %llu, dropped %llu, answered %llu", (unsigned long long)steps,
+		  (unsigned long long)n_verdict[MODEL_PASS],
+		  (unsigned long long)n_verdict[MODEL_DROP],
+		  (unsigned long long)n_verdict[MODEL_ANSWER]);
+	test_note(
+		"entry behind the host: refused %llu, FIN unsent %llu, let go %llu, two FINs %llu",
+		(unsigned long long)lags[LAG_REFUSED], (unsigned long long)lags[LAG_UNSENT],
+		(unsigned long long)lags[LAG_GONE], (unsigned long long)lags[LAG_TWO_FINS]);
+	test_context("the end");
+	CHECK_EQ(counter_of(SW_DROP_BUG), 0);
+	CHECK(steps > 0);
+}
