@@ -136,8 +136,8 @@ static __always_inline bool is_reset_at_once(struct sw_pkt *p)
 	from.word = word_get(c);
 	to = from;
 	to.state = SW_CLOSED;
-	if (conn_change(p, c, from, to))
-		c->changed_s = sw_seconds(p->now_ns);
+	c->changed_s = sw_seconds(p->now_ns);
+	conn_change(p, c, from, to);
 	return true;
 }
 

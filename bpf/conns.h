@@ -219,7 +219,7 @@ static __always_inline bool conn_free(struct sw_pkt *p, __u32 table, struct sw_c
 	union sw_word to = { .generation = from.generation };
 	struct sw_table_use *use = table_use(table);
 
-	if (!conn_change(p, c, from, to))
+	if (from.state <= SW_CLAIMED || !conn_change(p, c, from, to))
 		return false;
 	if (use)
 		__sync_fetch_and_add(&use->used, -1LL);

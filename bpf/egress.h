@@ -49,10 +49,8 @@ static __always_inline bool fin_arrived(struct sw_pkt *p, struct sw_conn *c)
 	to.state = from.state == SW_FIN_WAIT_1 ? SW_CLOSING :
 		   from.state == SW_FIN_WAIT_2 ? SW_TIME_WAIT :
 						 SW_CLOSE_WAIT;
-	if (!conn_change(p, c, from, to))
-		return false;
 	c->changed_s = sw_seconds(p->now_ns);
-	return true;
+	return conn_change(p, c, from, to);
 }
 
 static __always_inline void out_birth(struct sw_pkt *p, __u32 state)
@@ -111,10 +109,11 @@ static __always_inline void out_move(struct sw_pkt *p, __u32 ref, struct sw_conn
 		c->server_fin = p->seq;
 		c->rcv_nxt = p->ack;
 	}
-	if (next)
+	if (next) {
 		to.state = next;
-	if (conn_change(p, c, from, to) && next)
 		c->changed_s = sw_seconds(p->now_ns);
+	}
+	conn_change(p, c, from, to);
 }
 
 static __always_inline enum sw_reason reason_of_out(__u32 out, bool found)

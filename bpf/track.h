@@ -203,12 +203,12 @@ __noinline int conn_settle(struct sw_pkt *p, __u32 state, __u32 flags, __u32 ref
 		c->server_fin = b->server_fin;
 	if (refresh)
 		to.flags &= ~SW_CONN_RST_SEEN;
-	if (!conn_change(p, c, from, to))
-		return true;
 	if (refresh || flags & SW_CONN_SYN_PASSED)
 		c->seen_s = now_s;
+	/* before the state: who sees that has to see when; in TIME-WAIT 2MSL begins anew */
 	if (from.state != state || (refresh && state == SW_TIME_WAIT && p->flags & TH_FIN))
-		c->changed_s = now_s; /* 2MSL begins anew */
+		c->changed_s = now_s;
+	conn_change(p, c, from, to);
 	return true;
 }
 
@@ -252,8 +252,8 @@ static __always_inline void conn_lost(struct sw_pkt *p)
 	}
 	to = from;
 	to.state = SW_CLOSED;
-	if (conn_change(p, c, from, to))
-		c->changed_s = sw_seconds(p->now_ns);
+	c->changed_s = sw_seconds(p->now_ns);
+	conn_change(p, c, from, to);
 }
 
 static __always_inline bool has_syn_passed(struct sw_pkt *p)

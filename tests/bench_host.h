@@ -116,11 +116,13 @@ static inline void host_connect(int family, unsigned short client_port)
 	struct sockaddr_in client4 = host_addr4(CLIENT4, client_port);
 	bool v4 = family == 4;
 	int fd = MUST(socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	unsigned int queue = TCP_RECV_QUEUE, seq = RCV_NXT;
+	unsigned int queue = TCP_RECV_QUEUE, seq = RCV_NXT, on = 1;
 
 	inet_pton(AF_INET6, SERVER6, &server6.sin6_addr);
 	inet_pton(AF_INET6, CLIENT6, &client6.sin6_addr);
 	host_repair(fd, TCP_REPAIR_ON);
+	/* an IPv6 address just given is tentative for a moment */
+	MUST(setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)));
 	MUST(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)));
 	MUST(setsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &seq, sizeof(seq)));
 	MUST(bind(fd, v4 ? (void *)&server4 : (void *)&server6,

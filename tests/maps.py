@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guard's mapped tables from outside, byte by byte: `digest MAP`, or `flush` them all."""
+"""The guard's maps from outside, byte by byte: `digest MAP`, `flush` all tables, or `end-grace`,
+as if the guard had been attached for long.
+"""
 import ctypes
 import hashlib
 import mmap
@@ -9,7 +11,8 @@ import sys
 
 PIN = "/sys/fs/bpf/synwarden/"
 TABLES = ("conns", "half", "gauges", "tables")
-SYS_BPF, OBJ_GET, GET_INFO = 321, 7, 15
+SYS_BPF, LOOKUP, UPDATE, OBJ_GET, GET_INFO = 321, 1, 2, 7, 15
+GRACE_AT = 56  # grace_until_ns in struct sw_settings
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -22,9 +25,13 @@ def bpf(command, attr):
     return got
 
 
-def mapped(name, write=False):
+def opened(name):
     path = ctypes.create_string_buffer((PIN + name).encode())
-    fd = bpf(OBJ_GET, struct.pack("QII", ctypes.addressof(path), 0, 0))
+    return bpf(OBJ_GET, struct.pack("QII", ctypes.addressof(path), 0, 0))
+
+
+def mapped(name, write=False):
+    fd = opened(name)
     info = ctypes.create_string_buffer(80)
     bpf(GET_INFO, struct.pack("IIQ", fd, 80, ctypes.addressof(info)))
     value_size, entries = struct.unpack_from("II", info, 12)
@@ -44,8 +51,19 @@ def flush():
         memory[:] = bytes(len(memory))
 
 
+def end_grace():
+    key, value = ctypes.create_string_buffer(4), ctypes.create_string_buffer(4096)
+    attr = struct.pack("IIQQQ", opened("settings"), 0, ctypes.addressof(key),
+                       ctypes.addressof(value), 0)
+    bpf(LOOKUP, attr)
+    value[GRACE_AT:GRACE_AT + 8] = bytes(8)
+    bpf(UPDATE, attr)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "flush":
         flush()
+    elif sys.argv[1] == "end-grace":
+        end_grace()
     else:
         print(digest(sys.argv[2]))

@@ -154,10 +154,17 @@ static int accept_for(const struct peer *p)
 	return fd;
 }
 
+/* Engine listener has the host answer with cookies, and there would be no SYN-RECEIVED. */
 static void open_from_client(struct peer *p)
 {
+	bool cookies = guard.engine == SW_ENGINE_LISTENER;
+
+	if (cookies)
+		sysctl_write("net/ipv4/tcp_syncookies", "1");
 	say(p, SYN, 0, 0, PEER_WINDOW);
 	hear(p, SYN | ACK);
+	if (cookies)
+		sysctl_write("net/ipv4/tcp_syncookies", "2");
 }
 
 static void establish(struct peer *p)

@@ -167,8 +167,11 @@ struct model_step model_in(const struct model *m, const struct segment *s)
 		return in_rst(m, s);
 	if (s->flags & SYN)
 		return in_syn(m, s);
-	if (in_misplaced(m, s, &step))
+	if (in_misplaced(m, s, &step)) {
+		if (ahead && step.verdict == MODEL_PASS && m->host != SW_TIME_WAIT)
+			step.verdict = MODEL_EITHER;
 		return step;
+	}
 	step = stays(m, MODEL_PASS);
 	ours = s->ack == m->snd_nxt && (m->fin_sent || m->host == SW_SYN_RECEIVED);
 	if (ours)
@@ -270,6 +273,7 @@ void model_out(struct model *m, const struct frame *f)
 	m->other = out_state(m, m->other, f);
 	if (f->flags & RST)
 		return;
+	m->acked = f->ack;
 	m->rcv_end = f->ack + ((uint32_t)f->window << m->scale);
 	if (is_after(end, m->snd_nxt))
 		m->snd_nxt = end;

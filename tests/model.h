@@ -34,6 +34,7 @@ struct model {
 	uint8_t scale;      /* of its window */
 	uint32_t isn, host_isn;
 	uint32_t rcv_nxt, rcv_end;
+	uint32_t acked; /* by its last segment */
 	uint32_t snd_nxt;
 	bool fin_sent;
 

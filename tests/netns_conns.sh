@@ -51,8 +51,8 @@ test_floods_of_every_kind_die_in_xdp() { # E01 E02 E03 E04 E08 N06 @modes @limit
 	expect_eq "the host's own" 650 "$(field ok < "$T/out")"
 	expect_eq "resets the host sent" "$resets" "$(counter server TcpOutRsts)"
 	expect_eq "resets for no connection" "$before" "$(packets out_stray_rst)"
-	expect_eq "SYN-ACKs for floods without SYNs" 0 \
-		"$((1500 - $(packets tx_synack) > 0 ? 0 : $(packets tx_synack) - 1501))"
+	# one for each client, and for iperf3's two; a few SYNs may have been lost
+	expect_le "SYN-ACKs" "$(packets tx_synack)" 1540
 	check_gauges
 }
 
@@ -90,7 +90,7 @@ test_flood_of_a_live_tuple() { # E06 F01 F04 F06 @modes
 }
 
 test_spoofed_tuples_leave_the_table_as_it_is() { # E02 K02 @limit=120
-	local f before seconds=2
+	local f before seconds=2 unasked=0
 	[ "${SW_LONG-}" != 1 ] || seconds=30 # 10 million
 	net_up
 	server --port 80
@@ -108,8 +108,11 @@ test_spoofed_tuples_leave_the_table_as_it_is() { # E02 K02 @limit=120
 		flood_end > "$T/sent"
 		say "MEASURED spoofed tuples over IPv$f: $(cat "$T/sent")"
 		expect_ge "frames" "$(field sent < "$T/sent")" $((seconds * 50000))
-		expect_eq "resets that came back" 0 "$(field rsts < "$T/sent")"
+		expect_le "resets, of what nobody was asked for" "$(field rsts < "$T/sent")" \
+			$(($(packets pass_unasked) - unasked))
 		expect_eq "the proven table" "$before" "$("$PYTHON" "$HERE/maps.py" digest conns)"
+		"$PYTHON" "$HERE/maps.py" end-grace # IPv6: the guard has been here for long
+		unasked=$(packets pass_unasked)
 	done
 	expect_eq "slots in use" "[100,0]" "$(used)"
 	check_gauges
@@ -131,6 +134,209 @@ test_guard_comes_to_a_thousand_live_connections() { # F15 K08 @limit=120
 		"$(jq .retransmitted.talking "$T/without")"
 	expect_le "retransmitted in all" "$(jq '[.retransmitted.after_gate[]] | add' "$T/with")" \
 		"$(jq '[.retransmitted.after_gate[]] | add' "$T/without")"
+	check_gauges
+}
+
+reader_of_events() {
+	start server "$T/events" "$SW_BIN" events --follow -j
+	READER=$STARTED
+	sleep 0.3
+}
+
+test_full_table_serves_everyone() { # K01
+	local got
+	net_up
+	guard attach s0 --connections 64 > /dev/null
+	guard service add any 80 --mode always
+	guard limit set event-gap 0 # no others than this
+	reader_of_events
+	cl "$PYTHON" "$HERE/tables.py" full > "$T/said"
+	say "MEASURED $(cat "$T/said")"
+	sleep 0.4
+	got=$(jq -cs '[.[] | select(.kind == "table_full") | .table]' "$T/events")
+	expect_eq "events" '["proven"]' "$got"
+	expect_ge "left untracked" "$(packets pass_untracked)" 1
+	expect_in "status says it" "64" "$(guard status)"
+	check_gauges
+}
+
+test_sweep_forgets_what_the_host_forgot() { # G09 G10 C04
+	net_up
+	guard_up native 80
+	cl "$PYTHON" "$HERE/tables.py" swept > "$T/said"
+	say "MEASURED $(cat "$T/said")"
+	check_gauges
+	cl "$PYTHON" "$HERE/tables.py" time_wait_cut_short > "$T/said"
+	say "MEASURED $(cat "$T/said")"
+	expect_eq "dropped" "" "$(drops)"
+	check_gauges
+}
+
+# host_agrees: each socket of port 80 is in the table in its state; what else is there has ended
+host_agrees() {
+	sv ss -HtanO 'sport = :80' | awk '$1 != "LISTEN" { print $5, $1 }' | sed 's/::ffff://
+		s/ESTAB$/ESTABLISHED/; s/SYN-RECV$/SYN-RECEIVED/' | sort > "$T/by-host"
+	conns | jq -r '.[] | select(.state != "CLOSED" and (.state != "TIME-WAIT" or .state_s < 55)) |
+		"\(.client) \(.state)"' | sort > "$T/by-guard"
+	# a TIME-WAIT of the host in its last seconds is not held against it either
+	diff "$T/by-host" "$T/by-guard" > "$T/differ" || [ "${SW_LONG-}" = 1 ] &&
+		! grep -v '^< .* TIME-WAIT$' "$T/differ" | grep -q '^[<>]'
+}
+
+# churn_and_hold SECONDS: from two addresses' worth of ports, 40 connections living through it
+churn_and_hold() {
+	local f pids=()
+	for f in 4 6; do
+		family $f
+		start client "$T/held$f" "$PYTHON" "$HERE/client.py" fill "$SA" --count 20 --seconds 600
+		start client "$T/churned$f" "$CHURN" --dst "$SA" --port 80 --pattern cscsrsR \
+			--ports 20000-31999 --parallel 50 --seconds "$1"
+		pids+=("$STARTED")
+	done
+	wait "${pids[@]}"
+	for f in 4 6; do
+		say "MEASURED IPv$f: $(cat "$T/churned$f")"
+		expect_eq "failed over IPv$f" 0 "$(jq '.tried - .ok' "$T/churned$f")"
+		expect_in "held over IPv$f" '"connected": 20' "$(cat "$T/held$f")"
+	done
+}
+
+test_sweeps_beside_churn_take_no_live_entry() { # K08 G11 @limit=90
+	local limit sweeper
+	net_up
+	start_churn
+	guard_up native 80
+	cl sysctl -qw net.ipv4.tcp_tw_reuse=1
+	for limit in syn-received established fin-wait-1 fin-wait-2 close-wait closing last-ack closed; do
+		guard limit set timeout-$limit 1
+	done
+	start server "$T/sweeps" "$SW_BIN" -j run --interval 1
+	sweeper=$STARTED
+	churn_and_hold 7
+	kill "$sweeper"
+	wait "$sweeper" || fail "run: $(cat "$T/sweeps")"
+	say "MEASURED $(jq -cs '{sweeps: length, freed: [.[].freed] | add, looked_at: [.[].looked_at] | max,
+		asked: [.[] | select(.asked_for > 0)] | length}' "$T/sweeps")"
+	expect_ge "sweeps" "$(jq -s length "$T/sweeps")" 5
+	expect_gt "freed" "$(jq -s '[.[].freed] | add' "$T/sweeps")" 1000
+	expect_eq "held through all of it" 40 "$(count_of ESTABLISHED)"
+	check_gauges
+	wait_until 5 host_agrees || fail "the host differs: $(head "$T/differ")"
+}
+
+test_churn_leaves_no_drift() { # G11 K07 K08 @modes @limit=200
+	local seconds=6
+	[ "${SW_LONG-}" != 1 ] || seconds=60
+	net_up
+	start_churn
+	guard_up "$MODE" 80
+	cl sysctl -qw net.ipv4.tcp_tw_reuse=1
+	churn_and_hold $seconds
+	check_gauges
+	wait_until 5 host_agrees || fail "the host differs: $(head "$T/differ")"
+	say "MEASURED dropped: $(drops | tr '\n' ' ')in tables: $(used)"
+	expect_eq "refused by the kernel" 0 "$(packets tc_refused)"
+}
+
+# listed ARGS...: the clients' ports `conns` lists, in its order
+listed() { conns "$@" | jq -r '[.[].client | sub(".*:"; "")] | join(" ")'; }
+
+test_conns_lists_filters_and_counts() { # K07 N06
+	local port pids=() all
+	net_up
+	server --port 80
+	server --port 81
+	guard_up native 80 81
+	for port in 80 81; do
+		for f in 4 6; do
+			family $f
+			start client "$T/c$port$f" "$PYTHON" "$HERE/client.py" hold "$SA" --port $port \
+				--sport $((port * 100 + f)) --seconds 600
+			pids+=("$STARTED")
+			wait_until 5 grep -q connected "$T/c$port$f"
+		done
+		[ $port = 81 ] || sleep 2.1
+	done
+	stop "${pids[3]}" # closed by the client, then by the server
+	wait_until 5 eval '[ "$(count_of CLOSED)" = 1 ]'
+	expect_eq "all" 4 "$(conns | jq length)"
+	expect_eq "by state" 8106 "$(listed --state closed)"
+	expect_eq "by states" 4 "$(conns --state closed,ESTABLISHED | jq length)"
+	expect_eq "by service" "8104 8106" "$(listed --service any 81 --sort client)"
+	expect_eq "by source" "8004 8104" "$(listed --source $C4/32 --sort client)"
+	expect_eq "by source, IPv6" "8106 8006" "$(listed --source fd09::/64 --sort client --reverse)"
+	expect_eq "older" "8004 8006" "$(listed --older 1 --sort client)"
+	expect_eq "younger" 2 "$(conns --younger 2 | jq length)"
+	expect_eq "sorted by age, the first" "8004" "$(listed --sort age --limit 1)"
+	expect_eq "limit and offset" 1 "$(conns --limit 2 --offset 3 | jq length)"
+	expect_eq "nothing left" "[]" "$(conns --offset 4 | jq -c .)"
+	all=$(listed --sort client)
+	expect_eq "paged" "$all" "$(for n in 0 1 2 3; do listed --sort client --limit 1 --offset $n; done | xargs)"
+	expect_eq "counted" '[["any 80","ESTABLISHED",2],["any 81","CLOSED",1],["any 81","ESTABLISHED",1]]' "$(by_gauge)"
+	expect_eq "counted by source" 2 "$(conns --count --source $C4 | jq '[.[].connections] | add')"
+	expect_in "table for people" ESTABLISHED "$(guard conns)"
+	expect_in "status" "proven" "$(guard status)"
+	for words in "--state open" "--sort size" "--limit x" "--source 10.9.0.300" "--older -1" \
+		"--count --sort age" "--service any 0" "--reverse" extra; do
+		# shellcheck disable=SC2086 # words
+		expect_exit "conns $words" 2 guard conns $words
+	done
+	expect_exit "service that is not there" 1 guard conns --service any 99
+	check_gauges
+}
+
+test_long_listing_into_a_closed_pipe() { # K07
+	local status=0
+	net_up
+	start_churn
+	guard_up native 80
+	family 4
+	churn --count 3000 --ports 20000-22999 > /dev/null
+	expect_eq "listed" 3000 "$(conns | jq length)"
+	expect_eq "lines" 3001 "$(guard conns | wc -l)"
+	for words in "conns" "conns -j" "conns --sort age" "conns -j --sort client"; do
+		status=0
+		# shellcheck disable=SC2086 # words
+		(guard $words; echo $? > "$T/status") 2> "$T/said" | head -n 1 > /dev/null || status=$?
+		expect_in "$words, cut: nobody crashes" "$(cat "$T/status")" "0 1 141"
+		expect_le "$words, cut: lines of complaint" "$(wc -l < "$T/said")" 1
+	done
+	check_gauges
+}
+
+test_limits_are_checked_and_kept() { # N06
+	local before words
+	net_up
+	guard_up native 80
+	before=$(guard limit show -j)
+	for words in "timeout-established 0" "timeout-established x" "timeout-time-wait 59" \
+		"timeout-time-wait 241" "timeout-closed 99999999999" "ask-rate -1" "ask-rate 4294967296" \
+		"no-such-limit 1" "challenge-rate" "challenge-rate 1 2" "event-gap 1.5"; do
+		# shellcheck disable=SC2086 # words
+		expect_exit "limit set $words" 2 guard limit set $words
+		expect_eq "limits after a bad one" "$before" "$(guard limit show -j)"
+	done
+	guard limit set timeout-established 5m
+	expect_eq "set" 300 "$(guard limit show -j | jq '.[] | select(.name == "timeout-established").value')"
+	guard limit set timeout-established default
+	expect_eq "default" "$before" "$(guard limit show -j)"
+	jq -e 'all(.value >= .min and .value <= .max)' <<< "$before" > /dev/null
+}
+
+test_bpftool_reads_the_table() { # F15
+	net_up
+	server --port 80
+	guard attach s0 --connections 64 > /dev/null
+	guard service add any 80 --mode always
+	family 4
+	start_client hold "$SA" --sport 41000
+	wait_until 5 grep -q connected "$T/client"
+	bpftool -j map dump pinned $PIN/conns > "$T/dump"
+	jq -c '[.[] | (.formatted.value // .value) | select(.client_port != 0)]' "$T/dump" > "$T/mine"
+	expect_eq "entries" 1 "$(jq length "$T/mine")"
+	expect_eq "fields" "changed_s client client_fin client_port flags generation opened_s rcv_nxt seen_s server server_fin server_port service state" \
+		"$(jq -r '.[0] | keys | join(" ")' "$T/mine")"
+	expect_in "state by its name" ESTABLISHED "$(jq -r '.[0].state' "$T/mine")"
 	check_gauges
 }
 
