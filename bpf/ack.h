@@ -210,12 +210,15 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 		if (r)
 			return r;
 	}
-	if (ask) {
-		if (sw_boot.engine == SW_ENGINE_REQSK &&
-		    !budget_take(SW_BUDGET_ASK, set->ask_pps, p->now_ns))
+	if (ask && sw_boot.engine == SW_ENGINE_REQSK &&
+	    !budget_take(SW_BUDGET_ASK, set->ask_pps, p->now_ns)) {
+		if (live_maybe(p->hash, set))
 			return SW_PASS_UNASKED;
+		ask = false; /* only the grace spoke for it, and the client will try again */
+	}
+	if (ask) {
 		r = judge_held(ctx, p) & 63;
-		if (r == SW_PASS_COOKIE)
+		if (r == SW_PASS_COOKIE && segment_csum_ok(ctx, p))
 			note_opened(p, false);
 		if (r)
 			return r;

@@ -154,7 +154,7 @@ __noinline __u32 conn_find(struct sw_pkt *p)
 }
 
 static __always_inline int event_state(const struct sw_pkt *p, __u8 from, __u8 to, __u8 kind,
-				  __u32 table)
+				       __u32 table)
 {
 	struct sw_event *e = bpf_ringbuf_reserve(&sw_events, sizeof(*e), 0);
 

@@ -43,7 +43,7 @@ static __always_inline void view_request(struct sw_view *v, struct tcp_request_s
 {
 	v->unknown = 0;
 	v->request = 1;
-	v->rcv_nxt = req->rcv_nxt;
+	v->rcv_nxt = v->rcv_left = req->rcv_nxt;
 	v->rcv_wnd = req->req.req.__req_common.skc_rcv_wnd;
 	v->rcv_end = v->rcv_nxt + v->rcv_wnd;
 	v->snd_una = req->snt_isn;
@@ -56,7 +56,7 @@ static __always_inline void view_timewait(struct sw_view *v, struct tcp_timewait
 	/* a FIN-WAIT-2 whose process has gone is kept as a TIME-WAIT socket */
 	if (tw->tw_sk.tw_substate == SW_TCP_FIN_WAIT2)
 		v->state = SW_FIN_WAIT_2;
-	v->rcv_nxt = tw->tw_sk.__tw_common.skc_tw_rcv_nxt;
+	v->rcv_nxt = v->rcv_left = tw->tw_sk.__tw_common.skc_tw_rcv_nxt;
 	v->rcv_wnd = tw->tw_rcv_wnd;
 	v->rcv_end = v->rcv_nxt + v->rcv_wnd;
 	v->snd_una = v->snd_nxt = v->snd_end = tw->tw_sk.__tw_common.skc_tw_snd_nxt;
@@ -69,6 +69,7 @@ static __always_inline void view_full(struct sw_view *v, struct tcp_sock *tp)
 {
 	v->unknown = 0;
 	v->rcv_nxt = tp->rcv_nxt;
+	v->rcv_left = tp->rcv_wup;
 	v->rcv_wnd = tp->rcv_wnd;
 	v->rcv_end = tp->rcv_wup + v->rcv_wnd;
 	if ((__s32)(v->rcv_end - v->rcv_nxt) < 0)

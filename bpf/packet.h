@@ -58,7 +58,8 @@ struct sw_view {
 	__u8 request; /* 1: a request socket, no full one */
 	__u8 has_ts;  /* ts_recent is valid */
 	__u32 rcv_nxt;
-	__u32 rcv_end; /* right edge of the receive window */
+	__u32 rcv_left; /* left of this is old: what was acknowledged last, as Linux has it */
+	__u32 rcv_end;  /* right edge of the receive window */
 	__u32 rcv_wnd;
 	__u32 snd_una;
 	__u32 snd_old; /* an ACK by so much below snd_una is one of long ago (RFC 5961 5.2) */

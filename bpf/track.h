@@ -10,7 +10,6 @@
 #include "csum.h"
 #include "oracle.h"
 
-
 static __always_inline bool is_after(__u32 a, __u32 b)
 {
 	return (__s32)(a - b) > 0;
@@ -21,7 +20,8 @@ static __always_inline enum sw_seg seg_rst(const struct sw_pkt *p, const struct 
 	if (v->state == SW_SYN_SENT)
 		return p->flags & TH_ACK && p->ack == v->snd_end ? SEG_RST : SEG_RST_OUT;
 	/* some stacks do not count their own FIN (as Linux allows for, tcp_reset_check) */
-	if (p->seq == v->rcv_nxt || (is_client_done(v->state) && p->seq + 1 == v->rcv_nxt))
+	if (p->seq == v->rcv_nxt ||
+	    (is_client_done(v->state) && v->state != SW_TIME_WAIT && p->seq + 1 == v->rcv_nxt))
 		return SEG_RST;
 	return p->seq - v->rcv_nxt <= v->rcv_end - v->rcv_nxt ? SEG_RST_IN : SEG_RST_OUT;
 }
@@ -41,8 +41,7 @@ static __always_inline enum sw_seg seg_syn(const struct sw_pkt *p, const struct 
 	bool again = v->state == SW_SYN_RECEIVED && p->seq + 1 == v->rcv_nxt;
 
 	if (p->flags & TH_ACK)
-		return p->ack == v->snd_end &&
-				       (v->state == SW_SYN_SENT || (again && !v->request)) ?
+		return p->ack == v->snd_end && (v->state == SW_SYN_SENT || (again && !v->request)) ?
 			       SEG_SYNACK_OURS :
 			       SEG_SYNACK;
 	return again || (v->state == SW_TIME_WAIT && is_newer(p, v)) ? SEG_SYN_GOOD : SEG_SYN;
@@ -62,8 +61,8 @@ static __always_inline enum sw_seg seg_fin(const struct sw_pkt *p, const struct 
 {
 	if (is_client_done(v->state))
 		return is_after(end, v->rcv_nxt) ? SEG_AHEAD : ours ? SEG_FIN_OURS : SEG_FIN_OLD;
-	if (end == v->rcv_nxt) /* it cannot be that FIN, which has not arrived */
-		return SEG_OLD;
+	if (end == v->rcv_nxt) /* no client's: its FIN has not arrived. But the ACK counts */
+		return ours ? SEG_ACK_OURS : SEG_OLD;
 	if (is_after(p->seq, v->rcv_nxt))
 		return ours ? SEG_HOLE_OURS : SEG_HOLE;
 	return ours ? SEG_FIN_OURS : SEG_FIN;
@@ -87,7 +86,7 @@ static __always_inline enum sw_seg seg_ack(const struct sw_pkt *p, const struct 
 		return seg_beyond(p, v);
 	if (is_after(p->ack, v->snd_nxt))
 		return SEG_AHEAD;
-	if (is_after(v->rcv_nxt, end) || v->snd_una - p->ack - v->snd_old - 1 < SW_LONG_AGO)
+	if (is_after(v->rcv_left, end) || is_after(v->snd_una - v->snd_old, p->ack))
 		return SEG_OLD;
 	if (v->state == SW_SYN_RECEIVED &&
 	    (!ours || (p->seq != v->rcv_nxt && !is_after(end, v->rcv_nxt))))
@@ -242,9 +241,8 @@ static __always_inline void conn_lost(struct sw_pkt *p)
 		return;
 	from.word = word_get(c);
 	/* the host may have its first ACK before it, undelivered */
-	if (from.state == SW_CLOSED ||
-	    (!(from.flags & SW_CONN_CONFIRMED) &&
-	     sw_seconds(p->now_ns) - c->changed_s < SW_BATCH_S))
+	if (from.state == SW_CLOSED || (!(from.flags & SW_CONN_CONFIRMED) &&
+					sw_seconds(p->now_ns) - c->changed_s < SW_BATCH_S))
 		return;
 	if (ref & REF_HALF) {
 		conn_free(p, SW_TABLE_HALF, c, from);

@@ -33,9 +33,9 @@
 #define SW_CONNS_MIN  64
 #define SW_CONNS_MAX  (1U << 24)
 #define SW_HALF_SHARE 8 /* half-open ones: connections divided by this */
-/* Slots per connection, as a fraction: at 4/7 full one tuple in 600 finds no slot. */
-#define SW_SLOTS_NUM 7
-#define SW_SLOTS_DEN 4
+/* Slots per connection, as a fraction: in a full table one tuple in 700 finds no slot. */
+#define SW_SLOTS_NUM 5
+#define SW_SLOTS_DEN 3
 
 /* A cookie's epoch is CLOCK_MONOTONIC >> 36, 68.7 s; it lives one to two epochs. */
 #define SW_EPOCH_SHIFT 36

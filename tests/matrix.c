@@ -38,8 +38,8 @@ static const struct row_in {
 	    "ours:P>CLO D" } },
 	/* a FIN with a hole before it acknowledges the SYN all the same */
 	{ "SYN-RECEIVED",
-	  { "same:P p", "crossing,same,ours:P>EST p", "P>EST", "p", "D", "hole:P>EST+fin P>CWT+fin", "P>CLO",
-	    "p+rst", "D" } },
+	  { "same:P p", "crossing,same,ours:P>EST p", "P>EST", "p", "D", "hole:P>EST+fin P>CWT+fin",
+	    "P>CLO", "p+rst", "D" } },
 	/* near: an entry with fresh numbers lets 256 kB around them pass unasked, see conns.h.
 	 * Costs the host a duplicate ACK, which it limits itself. */
 	{ "ESTABLISHED",
@@ -52,17 +52,19 @@ static const struct row_in {
 	{ "FIN-WAIT-2",
 	  { "p", "p", "P", "near:P p", "near:P over:p D", "hole:P+fin P>TWT+fin", "P>CLO", "p+rst",
 	    "D" } },
-	/* done: nothing can follow the client's FIN, whatever it acknowledges. The FIN again, if it
-	 * acknowledges ours, is as good as its ACK */
-	{ "CLOSE-WAIT", { "p", "p", "past:D P", "past:D near:P p", "near:P D", "again:P D", "P>CLO", "p+rst", "D" } },
+	/* past: nothing can follow the client's FIN. The FIN again, if it acknowledges ours, is as
+	 * good as its ACK */
+	{ "CLOSE-WAIT",
+	  { "p", "p", "past:D P", "near:P p", "near:P D", "again:P D", "P>CLO", "p+rst", "D" } },
 	{ "CLOSING",
-	  { "p", "p", "past:D ours:P>TWT P", "past:D p", "D", "again,ours:P>TWT again:P D", "P>CLO", "p+rst",
-	    "D" } },
+	  { "p", "p", "past:D ours:P>TWT P", "p", "D", "again,ours:P>TWT again:P D", "P>CLO",
+	    "p+rst", "D" } },
 	{ "LAST-ACK",
-	  { "p", "p", "past:D ours:P>CLO P", "past:D p", "D", "again,ours:P>CLO again:P D", "P>CLO", "p+rst",
-	    "D" } },
+	  { "p", "p", "past:D ours:P>CLO P", "p", "D", "again,ours:P>CLO again:P D", "P>CLO",
+	    "p+rst", "D" } },
 	/* a newer SYN moves the entry when the host has agreed, by its SYN-ACK. RST: RFC 1337 */
-	{ "TIME-WAIT", { "newer:P p+syn", "D", "p", "p", "p", "again:P+2msl p", "D", "D", "D" } },
+	{ "TIME-WAIT",
+	  { "newer:P+syn p+syn", "D", "p", "p", "p", "again:P+2msl p", "D", "D", "D" } },
 };
 
 /*
@@ -92,7 +94,7 @@ static const struct {
 	const char *text;
 	enum sw_state state;
 } short_names[] = {
-	{ "CLO", SW_CLOSED },	  { "SNT", SW_SYN_SENT },   { "RCD", SW_SYN_RECEIVED },
+	{ "CLO", SW_CLOSED },      { "SNT", SW_SYN_SENT },   { "RCD", SW_SYN_RECEIVED },
 	{ "EST", SW_ESTABLISHED }, { "FW1", SW_FIN_WAIT_1 }, { "FW2", SW_FIN_WAIT_2 },
 	{ "CWT", SW_CLOSE_WAIT },  { "CNG", SW_CLOSING },    { "LAK", SW_LAST_ACK },
 	{ "TWT", SW_TIME_WAIT },
@@ -177,10 +179,17 @@ static uint32_t ack_of(const struct peer *p, const struct acase *c)
 void case_spec(const struct peer *p, const struct acase *c, struct spec *s)
 {
 	static const uint8_t flags[KINDS] = {
-		[KIND_SYN] = SYN,	   [KIND_SYNACK] = SYN | ACK,  [KIND_ACK] = ACK,
-		[KIND_FIN] = FIN | ACK,	   [KIND_RST] = RST,	       [KIND_RSTACK] = RST | ACK,
-		[KIND_NONE] = PSH,	   [KIND_SYNFIN] = SYN | FIN,  [KIND_SYNRST] = SYN | RST,
-		[KIND_BAREFIN] = FIN,	   [KIND_XMAS] = FIN | PSH | URG,
+		[KIND_SYN] = SYN,
+		[KIND_SYNACK] = SYN | ACK,
+		[KIND_ACK] = ACK,
+		[KIND_FIN] = FIN | ACK,
+		[KIND_RST] = RST,
+		[KIND_RSTACK] = RST | ACK,
+		[KIND_NONE] = PSH,
+		[KIND_SYNFIN] = SYN | FIN,
+		[KIND_SYNRST] = SYN | RST,
+		[KIND_BAREFIN] = FIN,
+		[KIND_XMAS] = FIN | PSH | URG,
 	};
 
 	*s = (struct spec){
@@ -207,6 +216,10 @@ bool is_case(const struct peer *p, const struct acase *c)
 		return c->acks == ACKS_ALL && (c->kind < KIND_NONE || c->pos == POS_NEXT);
 	if (c->acks == ACKS_PART && !is_data_out(p->place))
 		return false;
+	/* the kernel's own cookies have an MSS index in their low bits: next to one are others */
+	if (guard.engine == SW_ENGINE_LISTENER && s == SW_FREE && c->pos >= POS_LEFT &&
+	    c->pos <= POS_NEXT && c->acks >= ACKS_UNA)
+		return c->pos == POS_NEXT && c->acks == ACKS_ALL;
 	if (c->acks == ACKS_UNA && p->snd_una == p->snd_nxt)
 		return false;
 	/* nobody sends a byte where its FIN was, nor a FIN where a byte was */
@@ -235,9 +248,21 @@ static bool is_left(const struct peer *p, const struct acase *c)
 		return false;
 	if (c->pos != POS_LAST)
 		return c->pos < POS_LAST;
-	/* A segment that ends at RCV.NXT brings nothing new. Full sockets take its ACK; a request
-	 * does not. Without data it is a keepalive, one left of RCV.NXT. */
-	return c->kind == KIND_ACK && (!c->data || p->place == AT_SYN_RECEIVED);
+	/* A segment that ends at RCV.NXT brings nothing new, but its ACK counts; not of a request,
+	 * which has had no data yet. Without data it is a keepalive, one left of RCV.NXT. */
+	return c->kind == KIND_ACK && (!c->data || s == SW_SYN_RECEIVED);
+}
+
+static bool is_old_ack(const struct peer *p, const struct acase *c)
+{
+	enum sw_state s = place_state(p->place);
+
+	if (s == SW_SYN_SENT || s == SW_SYN_RECEIVED) /* SND.UNA is the ISN, which no ACK can be */
+		return c->acks < ACKS_ALL;
+	/* what a TIME-WAIT socket has forgotten: MAX.SND.WND */
+	if (c->acks == ACKS_OLD)
+		return s != SW_TIME_WAIT && p->place != AT_FIN_WAIT_2_ORPHAN;
+	return c->acks == ACKS_ANCIENT;
 }
 
 static int column_of(const struct peer *p, const struct acase *c)
@@ -259,8 +284,7 @@ static int column_of(const struct peer *p, const struct acase *c)
 	}
 	if (c->acks == ACKS_AHEAD || (s != SW_SYN_SENT && c->pos >= POS_RIGHT))
 		return 4;
-	if (c->acks <= ACKS_OLD || is_left(p, c) ||
-	    (s == SW_SYN_RECEIVED && c->acks != ACKS_ALL))
+	if (is_old_ack(p, c) || is_left(p, c))
 		return 3;
 	return c->kind == KIND_FIN ? 5 : 2;
 }
@@ -307,9 +331,10 @@ static bool holds(const char *text, size_t len, unsigned int is)
 		const char *name;
 		unsigned int bit;
 	} words[] = {
-		{ "same", IF_SAME },   { "newer", IF_NEWER }, { "ours", IF_OURS },
-		{ "cookie", IF_COOKIE }, { "near", IF_NEAR },	{ "over", IF_OVER },
-		{ "hole", IF_HOLE },   { "past", IF_PAST },   { "again", IF_AGAIN }, { "crossing", IF_CROSSING },
+		{ "same", IF_SAME },         { "newer", IF_NEWER }, { "ours", IF_OURS },
+		{ "cookie", IF_COOKIE },     { "near", IF_NEAR },   { "over", IF_OVER },
+		{ "hole", IF_HOLE },         { "past", IF_PAST },   { "again", IF_AGAIN },
+		{ "crossing", IF_CROSSING },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
@@ -319,7 +344,7 @@ static bool holds(const char *text, size_t len, unsigned int is)
 	test_abort();
 }
 
-/* "a,b:V>XXX+y" of which the conditions hold: what follows the colon; NULL if they do not. */
+/* "a,b:P>EST+fin" of which the conditions hold: what follows the colon; NULL if they do not. */
 static const char *clause(const char *text, unsigned int is)
 {
 	const char *end = strchr(text, ' '), *colon = strchr(text, ':');
@@ -388,7 +413,7 @@ static enum sw_reason reason_of_drop(const struct peer *p, enum kind k)
 		return SW_DROP_SYNACK;
 	case KIND_RST:
 	case KIND_RSTACK:
-		return !held ? SW_DROP_RST :
+		return !held                    ? SW_DROP_RST :
 		       p->place == AT_TIME_WAIT ? SW_DROP_RST_TIME_WAIT :
 						  SW_DROP_RST_WINDOW;
 	case KIND_ACK:
@@ -423,11 +448,12 @@ enum sw_reason reason_of(const struct peer *p, const struct acase *c, char verdi
 const char *case_name(const struct acase *c)
 {
 	static const char *const kinds[KINDS] = {
-		"SYN",	   "SYN-ACK", "ACK",	 "FIN",	     "RST",	 "RST-ACK",
+		"SYN",     "SYN-ACK", "ACK",     "FIN",      "RST",     "RST-ACK",
 		"no flag", "SYN+FIN", "SYN+RST", "bare FIN", "FIN+URG",
 	};
 	static const char *const positions[POSITIONS] = {
-		"far left", "left", "last", "left edge", "middle", "right edge", "right", "far right",
+		"far left", "left",       "last",  "left edge",
+		"middle",   "right edge", "right", "far right",
 	};
 	static const char *const acks[ACKINGS] = {
 		"ancient ACK", "old ACK", "ACK of una", "ACK of data", "ACK of all", "ACK ahead",

@@ -66,11 +66,11 @@ struct acase {
 };
 
 struct want {
-	char verdict;        /* see matrix.c; 0: cannot occur */
-	enum sw_state next;  /* SW_FREE: stays */
-	bool fin, rst, syn;  /* the entry remembers: a FIN, an inexact RST, a SYN */
-	bool restart;        /* of 2MSL */
-	const char *cell;    /* the text */
+	char verdict;       /* see matrix.c; 0: cannot occur */
+	enum sw_state next; /* SW_FREE: stays */
+	bool fin, rst, syn; /* the entry remembers: a FIN, an inexact RST, a SYN */
+	bool restart;       /* of 2MSL */
+	const char *cell;   /* the text */
 };
 
 #define CASE_DATA 100 /* bytes */

@@ -230,7 +230,6 @@ static void put_closing(struct peer *p)
 	hear(p, ACK);
 }
 
-
 static void put(struct peer *p)
 {
 	switch (p->place) {

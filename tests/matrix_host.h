@@ -39,7 +39,7 @@ struct peer {
 	/* of the host */
 	uint32_t rcv_nxt, rcv_wnd;
 	uint32_t iss, snd_una, snd_nxt;
-	uint32_t queued; /* written, not yet sent */
+	uint32_t queued;                 /* written, not yet sent */
 	uint32_t client_fin, server_fin; /* sequence numbers, once there are FINs */
 };
 

@@ -89,8 +89,7 @@ void scene_check_counts(void)
 		CHECK_EQ(gauge[e->service].conns[e->state], 1);
 	CHECK_EQ(use[SW_TABLE_CONNS].used, e && table == SW_TABLE_CONNS);
 	CHECK_EQ(use[SW_TABLE_HALF].used, e && table == SW_TABLE_HALF);
-	CHECK_EQ(use[SW_TABLE_CONNS].fin_pending,
-		 e && is_pending(e));
+	CHECK_EQ(use[SW_TABLE_CONNS].fin_pending, e && is_pending(e));
 }
 
 /* The guard's own cookie for a new handshake of this tuple. */

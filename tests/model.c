@@ -53,22 +53,38 @@ static struct model_step stays(const struct model *m, enum model_verdict v)
 	return (struct model_step){ .verdict = v, .state = m->host };
 }
 
+static bool completes(const struct segment *s, const struct handshake_by_cookie *h)
+{
+	return (s->flags & (SYN | RST | ACK)) == ACK && h->is_there && s->ack == h->cookie + 1 &&
+	       s->seq == h->isn + 1;
+}
+
+/* A keepalive stands for the ACK that was lost, if timestamps vouch for it. */
+static bool revives(const struct model *m, const struct segment *s)
+{
+	struct segment next = *s;
+
+	next.seq++;
+	return m->ts && s->len <= 1 && !(s->flags & FIN) &&
+	       (completes(&next, &m->fresh) || completes(&next, &m->spent));
+}
+
 /* No socket: a cookie opens, nothing else does. */
 static struct model_step in_closed(const struct model *m, const struct segment *s)
 {
+	bool again = completes(s, &m->spent) || revives(m, s);
 	struct model_step step = stays(m, MODEL_DROP);
 
 	if ((s->flags & (SYN | ACK)) == SYN)
 		step.verdict = MODEL_ANSWER;
-	if ((s->flags & (SYN | RST | ACK)) != ACK || !m->has_cookie || s->ack != m->cookie + 1 ||
-	    s->seq != m->cookie_isn + 1)
+	if (!completes(s, &m->fresh) && !again)
 		return step;
 	/* said once more, it opens again if that is soon, else the host resets it */
-	return (struct model_step){ .verdict = m->cookie_used ? MODEL_EITHER : MODEL_PASS,
+	return (struct model_step){ .verdict = again ? MODEL_EITHER : MODEL_PASS,
 				    .state = s->flags & FIN ? SW_CLOSE_WAIT : SW_ESTABLISHED,
-				    .moves = !m->cookie_used,
-				    .may_be_refused = m->cookie_used,
-				    .accepted = !m->cookie_used };
+				    .moves = !again,
+				    .may_be_refused = again,
+				    .accepted = !again };
 }
 
 static struct model_step in_rst(const struct model *m, const struct segment *s)
@@ -114,7 +130,7 @@ static struct model_step in_syn(const struct model *m, const struct segment *s)
 static bool in_misplaced(const struct model *m, const struct segment *s, struct model_step *step)
 {
 	uint32_t end = s->seq + s->len + !!(s->flags & FIN), wnd = m->rcv_end - m->rcv_nxt;
-	bool tw = m->host == SW_TIME_WAIT;
+	bool tw = m->host == SW_TIME_WAIT, old;
 
 	*step = stays(m, MODEL_PASS);
 	if (is_after(s->seq, m->rcv_end)) {
@@ -129,19 +145,21 @@ static bool in_misplaced(const struct model *m, const struct segment *s, struct 
 		step->verdict = tw ? MODEL_PASS : MODEL_DROP;
 		return true;
 	}
-	if (is_done(m->host) && is_after(end, m->rcv_nxt)) {
-		step->verdict = tw ? MODEL_PASS : MODEL_DROP;
+	/* acknowledges what was before the connection (RFC 5961 5.2), or the SYN not at all */
+	old = is_after(m->host_isn + (m->host == SW_SYN_RECEIVED), s->ack);
+	if (is_done(m->host) && end != s->seq && is_after(end, m->rcv_nxt)) {
+		step->verdict = tw ? MODEL_PASS : old ? MODEL_EITHER : MODEL_DROP;
 		return true;
 	}
-	/* acknowledges what was before the connection (RFC 5961 5.2), or the SYN not at all */
-	if (is_after(m->host_isn + (m->host == SW_SYN_RECEIVED), s->ack))
+	if (old && !(m->small && m->host == SW_FIN_WAIT_2)) /* Linux does not look at it there */
 		return true;
 	if (m->host == SW_SYN_RECEIVED && s->ack != m->host_isn + 1)
 		return true;
 	/* of a request Linux takes nothing that ends where its window begins */
 	if (m->host == SW_SYN_RECEIVED && s->seq != m->rcv_nxt && end == m->rcv_nxt)
 		return true;
-	return is_after(m->rcv_nxt, end);
+	/* by RFC 9293 left of RCV.NXT; Linux takes what it has not acknowledged yet, see model_in() */
+	return is_after(m->small ? m->rcv_nxt : m->acked, end);
 }
 
 static bool is_legal(uint8_t flags)
@@ -155,7 +173,7 @@ struct model_step model_in(const struct model *m, const struct segment *s)
 {
 	struct model_step step;
 	uint32_t end = s->seq + s->len;
-	bool is_whole, ours, ahead = is_after(s->ack, m->snd_nxt);
+	bool is_whole, ours, odd, ahead = is_after(s->ack, m->snd_nxt);
 
 	if (!is_legal(s->flags))
 		return stays(m, MODEL_DROP);
@@ -179,8 +197,13 @@ struct model_step model_in(const struct model *m, const struct segment *s)
 	if (s->flags & FIN && !is_after(s->seq, m->rcv_nxt) && is_after(end + 1, m->rcv_nxt))
 		step.state = finished(step.state);
 	step.moves = step.state != m->host && !ahead;
+	/* a FIN where none can be: Linux takes its ACK, the guard asks again */
+	odd = s->flags & FIN && !is_after(end + 1, m->rcv_nxt) && !is_done(m->host);
+	odd |= is_after(m->rcv_nxt, end + !!(s->flags & FIN));
+	if (odd)
+		step.moves = false;
 	is_whole = !is_after(end + !!(s->flags & FIN), m->rcv_end);
-	step.may_be_refused = !is_whole || ahead;
+	step.may_be_refused = !is_whole || ahead || odd;
 	step.accepted = is_whole && !ahead;
 	if (ahead)
 		step.verdict = MODEL_EITHER;
@@ -191,7 +214,8 @@ void model_sent(struct model *m, const struct segment *s, const struct model_ste
 {
 	uint32_t fin = s->seq + s->len;
 
-	if (m->host == SW_TIME_WAIT && (s->flags & (SYN | ACK | RST)) == SYN && !s->broken)
+	if (m->host == SW_TIME_WAIT && step->verdict == MODEL_PASS &&
+	    (s->flags & (SYN | ACK)) == SYN)
 		m->syn_ns = now_ns();
 	m->other = step->moves ? step->state : m->state;
 	if (step->moves || step->state != m->host)
@@ -199,12 +223,17 @@ void model_sent(struct model *m, const struct segment *s, const struct model_ste
 	else
 		m->other = m->host;
 	if (m->host == SW_FREE && step->state > SW_CLOSED) {
-		m->isn = m->cookie_isn;
-		m->host_isn = m->cookie;
-		m->snd_nxt = m->cookie + 1;
+		if (m->fresh.is_there && s->ack == m->fresh.cookie + 1) {
+			m->spent = m->fresh;
+			m->fresh.is_there = false;
+		}
+		m->isn = m->spent.isn;
+		m->host_isn = m->spent.cookie;
+		m->snd_nxt = m->host_isn + 1;
 		m->rcv_nxt = m->isn + 1;
+		m->rcv_end = m->rcv_nxt + m->spent.window;
+		m->acked = m->rcv_nxt;
 		m->pending = m->confused = m->fin_sent = false;
-		m->cookie_used = true;
 		m->syn_ns = 0;
 	}
 	if (!(s->flags & FIN) || s->flags & (SYN | RST) || step->verdict != MODEL_PASS ||
@@ -226,10 +255,9 @@ static void begin(struct model *m, const struct frame *f)
 void model_cookie(struct model *m, const struct frame *f)
 {
 	begin(m, f);
-	m->cookie = f->seq;
-	m->cookie_isn = f->ack - 1;
-	m->has_cookie = true;
-	m->cookie_used = false;
+	m->fresh = (struct handshake_by_cookie){
+		.is_there = true, .isn = f->ack - 1, .cookie = f->seq, .window = f->window
+	};
 }
 
 static void out_syn_ack(struct model *m, const struct frame *f)
@@ -237,13 +265,13 @@ static void out_syn_ack(struct model *m, const struct frame *f)
 	if (m->host == SW_SYN_RECEIVED && m->host_isn == f->seq && m->rcv_nxt == f->ack)
 		return; /* again */
 	begin(m, f);
-	m->rcv_nxt = f->ack;
+	m->rcv_nxt = m->acked = f->ack;
 	m->isn = f->ack - 1;
 	m->host_isn = f->seq;
 	m->snd_nxt = f->seq + 1;
 	m->pending = m->confused = m->fin_sent = false;
 	m->syn_ns = 0;
-	m->has_cookie = false;
+	m->fresh.is_there = m->spent.is_there = false;
 	m->state = m->other = SW_SYN_RECEIVED;
 }
 

@@ -38,8 +38,10 @@ struct model {
 	uint32_t snd_nxt;
 	bool fin_sent;
 
-	bool has_cookie, cookie_used;
-	uint32_t cookie, cookie_isn;
+	struct handshake_by_cookie {
+		bool is_there;
+		uint32_t isn, cookie, window;
+	} fresh, spent;
 };
 
 struct segment {

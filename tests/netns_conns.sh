@@ -13,7 +13,7 @@ source "$(dirname "$(readlink -f "$0")")/netns_conns_lib.sh"
 one_flood() {
 	local before after
 	before=$(dropped)
-	flood_beside --dst "$SA" --dport 80 --kind "$1" --data "$2" --rate 80000 --seconds 0.7
+	flood_beside --dst "$SA" --dport 80 --kind "$1" --data "$2" --rate 80000 --seconds 0.4
 	beside_end > "$T/sent"
 	after=$(dropped)
 	SENT=$((SENT + $(field sent < "$T/sent")))
@@ -32,11 +32,11 @@ test_floods_of_every_kind_die_in_xdp() { # E01 E02 E03 E04 E08 N06 @modes @limit
 	[ "$MODE" = native ] || family 6
 	paced --dst "$SA" --port 80 --rate 100 --seconds 2 > "$T/quiet"
 	resets=$(counter server TcpOutRsts) before=$(packets out_stray_rst) SENT=0
-	start_iperf 14 -b 20M
+	start_iperf 9 -b 20M
 	start client "$T/into" taskset -c $(($(nproc) - 1)) "$PACED" --dst "$SA" --port 80 \
-		--rate 100 --seconds 13
+		--rate 100 --seconds 9
 	into=$STARTED
-	start server "$T/out" "$PACED" --dst "$CA" --port 8000 --rate 50 --seconds 13
+	start server "$T/out" "$PACED" --dst "$CA" --port 8000 --rate 50 --seconds 9
 	out=$STARTED
 	for kind in ack pshack rst rstack finack synack xmas null fin,synfin,synrst,rstfin,psh,all; do
 		one_flood $kind 0
@@ -47,18 +47,18 @@ test_floods_of_every_kind_die_in_xdp() { # E01 E02 E03 E04 E08 N06 @modes @limit
 	end_iperf
 	say "MEASURED $SENT frames; clients before $(cat "$T/quiet")"
 	say "MEASURED clients beside them $(cat "$T/into"), the host's own $(cat "$T/out")"
-	expect_eq "clients served" 1300 "$(field ok < "$T/into")"
-	expect_eq "the host's own" 650 "$(field ok < "$T/out")"
+	expect_eq "clients served" 900 "$(field ok < "$T/into")"
+	expect_eq "the host's own" 450 "$(field ok < "$T/out")"
 	expect_eq "resets the host sent" "$resets" "$(counter server TcpOutRsts)"
 	expect_eq "resets for no connection" "$before" "$(packets out_stray_rst)"
 	# one for each client, and for iperf3's two; a few SYNs may have been lost
-	expect_le "SYN-ACKs" "$(packets tx_synack)" 1540
+	expect_le "SYN-ACKs" "$(packets tx_synack)" 1140
 	check_gauges
 }
 
 test_forged_segments_change_nothing() { # F01 F03 F04 F05 F07 G07 @modes
 	net_up
-	guard_up "$MODE" 80
+	small_guard "$MODE" 80
 	cl "$PYTHON" "$HERE/forge.py" > "$T/said"
 	say "MEASURED $(cat "$T/said")"
 	expect_eq "resets by the host" 0 "$(counter server TcpOutRsts)"
@@ -72,12 +72,12 @@ test_flood_of_a_live_tuple() { # E06 F01 F04 F06 @modes
 	guard_up "$MODE" 22
 	family 4
 	start client "$T/typing" "$PYTHON" "$HERE/client.py" keys "$SA" --port 22 --sport 45000 \
-		--seconds 4
+		--seconds 3
 	TYPING=$STARTED
 	wait_until 5 grep -q connected "$T/typing"
-	flood_beside --dst "$SA" --dport 22 --src "$CA/32" --sport 45000 --rate 30000 --seconds 3 \
+	flood_beside --dst "$SA" --dport 22 --src "$CA/32" --sport 45000 --rate 30000 --seconds 2 \
 		--kind syn,synack,rst,rstack,finack,ack
-	sleep 2
+	sleep 1
 	expect_eq "state under the flood" ESTABLISHED "$(state_of "$CA" 45000)"
 	beside_end > "$T/sent"
 	end_typing
@@ -85,7 +85,7 @@ test_flood_of_a_live_tuple() { # E06 F01 F04 F06 @modes
 		"$(packets pass_challenge) and $(packets pass_syn_held)"
 	# 100 a second and CPU
 	expect_le "segments the host was to answer" \
-		$(($(packets pass_challenge) + $(packets pass_syn_held))) $((100 * 5 * $(nproc)))
+		$(($(packets pass_challenge) + $(packets pass_syn_held))) $((100 * 4 * $(nproc)))
 	check_gauges
 }
 
@@ -162,7 +162,7 @@ test_full_table_serves_everyone() { # K01
 
 test_sweep_forgets_what_the_host_forgot() { # G09 G10 C04
 	net_up
-	guard_up native 80
+	small_guard native 80
 	cl "$PYTHON" "$HERE/tables.py" swept > "$T/said"
 	say "MEASURED $(cat "$T/said")"
 	check_gauges
@@ -174,8 +174,9 @@ test_sweep_forgets_what_the_host_forgot() { # G09 G10 C04
 
 # host_agrees: each socket of port 80 is in the table in its state; what else is there has ended
 host_agrees() {
-	sv ss -HtanO 'sport = :80' | awk '$1 != "LISTEN" { print $5, $1 }' | sed 's/::ffff://
-		s/ESTAB$/ESTABLISHED/; s/SYN-RECV$/SYN-RECEIVED/' | sort > "$T/by-host"
+	sv ss -HtanO 'sport = :80' | awk '$1 != "LISTEN" { print $5, $1 }' |
+		sed 's/^\[::ffff:\(.*\)\]/\1/; s/ESTAB$/ESTABLISHED/; s/SYN-RECV$/SYN-RECEIVED/' |
+		sort > "$T/by-host"
 	conns | jq -r '.[] | select(.state != "CLOSED" and (.state != "TIME-WAIT" or .state_s < 55)) |
 		"\(.client) \(.state)"' | sort > "$T/by-guard"
 	# a TIME-WAIT of the host in its last seconds is not held against it either
@@ -226,6 +227,7 @@ test_sweeps_beside_churn_take_no_live_entry() { # K08 G11 @limit=90
 
 test_churn_leaves_no_drift() { # G11 K07 K08 @modes @limit=200
 	local seconds=6
+	[ "$MODE" = native ] || seconds=3
 	[ "${SW_LONG-}" != 1 ] || seconds=60
 	net_up
 	start_churn
@@ -242,11 +244,11 @@ test_churn_leaves_no_drift() { # G11 K07 K08 @modes @limit=200
 listed() { conns "$@" | jq -r '[.[].client | sub(".*:"; "")] | join(" ")'; }
 
 test_conns_lists_filters_and_counts() { # K07 N06
-	local port pids=() all
+	local port f n words between pids=() all
 	net_up
 	server --port 80
 	server --port 81
-	guard_up native 80 81
+	small_guard native 80 81
 	for port in 80 81; do
 		for f in 4 6; do
 			family $f
@@ -255,7 +257,7 @@ test_conns_lists_filters_and_counts() { # K07 N06
 			pids+=("$STARTED")
 			wait_until 5 grep -q connected "$T/c$port$f"
 		done
-		[ $port = 81 ] || sleep 2.1
+		[ $port = 81 ] || sleep 3
 	done
 	stop "${pids[3]}" # closed by the client, then by the server
 	wait_until 5 eval '[ "$(count_of CLOSED)" = 1 ]'
@@ -265,9 +267,12 @@ test_conns_lists_filters_and_counts() { # K07 N06
 	expect_eq "by service" "8104 8106" "$(listed --service any 81 --sort client)"
 	expect_eq "by source" "8004 8104" "$(listed --source $C4/32 --sort client)"
 	expect_eq "by source, IPv6" "8106 8006" "$(listed --source fd09::/64 --sort client --reverse)"
-	expect_eq "older" "8004 8006" "$(listed --older 1 --sort client)"
-	expect_eq "younger" 2 "$(conns --younger 2 | jq length)"
-	expect_eq "sorted by age, the first" "8004" "$(listed --sort age --limit 1)"
+	# three seconds lie between the ports; an age may pass one more meanwhile
+	between=$(($(conns --service any 81 | jq '[.[].age_s] | max') + 1))
+	expect_eq "older" "8004 8006" "$(listed --older $between --sort client)"
+	expect_eq "younger" "8104 8106" "$(listed --younger $((between + 1)) --sort client)"
+	expect_eq "sorted by age" 8106 "$(listed --sort age --limit 1)"
+	expect_eq "sorted by age, the oldest" 8004 "$(listed --sort age --reverse --limit 1)"
 	expect_eq "limit and offset" 1 "$(conns --limit 2 --offset 3 | jq length)"
 	expect_eq "nothing left" "[]" "$(conns --offset 4 | jq -c .)"
 	all=$(listed --sort client)
@@ -307,7 +312,7 @@ test_long_listing_into_a_closed_pipe() { # K07
 test_limits_are_checked_and_kept() { # N06
 	local before words
 	net_up
-	guard_up native 80
+	small_guard native 80
 	before=$(guard limit show -j)
 	for words in "timeout-established 0" "timeout-established x" "timeout-time-wait 59" \
 		"timeout-time-wait 241" "timeout-closed 99999999999" "ask-rate -1" "ask-rate 4294967296" \
@@ -332,7 +337,7 @@ test_bpftool_reads_the_table() { # F15
 	start_client hold "$SA" --sport 41000
 	wait_until 5 grep -q connected "$T/client"
 	bpftool -j map dump pinned $PIN/conns > "$T/dump"
-	jq -c '[.[] | (.formatted.value // .value) | select(.client_port != 0)]' "$T/dump" > "$T/mine"
+	jq -c '[.[] | (.formatted.value // .value) | select(.state != "SW_FREE")]' "$T/dump" > "$T/mine"
 	expect_eq "entries" 1 "$(jq length "$T/mine")"
 	expect_eq "fields" "changed_s client client_fin client_port flags generation opened_s rcv_nxt seen_s server server_fin server_port service state" \
 		"$(jq -r '.[0] | keys | join(" ")' "$T/mine")"

@@ -11,6 +11,14 @@ source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/netns_lib.sh"
 CHURN=$SW_BUILD/tests/churn
 export SW_BIN
 
+# small_guard MODE PORT...: as guard_up, with tables small enough to be read in no time
+small_guard() {
+	local mode=$1 port
+	shift
+	guard attach s0 --xdp "$mode" --connections 4096 > "$T/attach"
+	for port; do guard service add any "$port" --mode always; done
+}
+
 # --- what they say ------------------------------------------------------------------------
 conns() { guard conns -j "$@"; }
 

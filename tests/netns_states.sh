@@ -11,7 +11,7 @@ source "$(dirname "$(readlink -f "$0")")/netns_conns_lib.sh"
 
 test_every_close_step_by_step() { # G01 G02 G03 G04 G05 F16 @modes @limit=120
 	net_up
-	guard_up "$MODE" 80 1000-1100
+	small_guard "$MODE" 80 1000-1100
 	cl "$PYTHON" "$HERE/states.py" > "$T/said"
 	say "MEASURED states compared with ss: $(cat "$T/said")"
 	expect_eq "dropped" "" "$(drops)"
@@ -27,20 +27,20 @@ test_everyday_traffic_through_floods() { # E02 E03 E04 E08 @modes @limit=90
 	server --port 22
 	guard_up "$MODE" 80 22 5201 1000-1100
 	family 4
-	start_typing 9
-	start_iperf 9 -b 20M
+	start_typing 7
+	start_iperf 7 -b 20M
 	start client "$T/paced-in" taskset -c $(($(nproc) - 1)) "$PACED" --dst "$SA" --port 80 \
-		--rate 100 --seconds 8
+		--rate 100 --seconds 6
 	into=$STARTED
 	# the host's own connections: from ports of its own choice, and from guarded ones
-	start server "$T/paced-out" "$PACED" --dst "$CA" --port 8000 --rate 50 --seconds 8
+	start server "$T/paced-out" "$PACED" --dst "$CA" --port 8000 --rate 50 --seconds 6
 	out=$STARTED
 	start server "$T/churn-out" "$CHURN" --dst "$CA" --port 8000 --ports 1000-1100 --pattern cs \
 		--parallel 2 --count 400
 	here=("$STARTED")
 	rsts=$(counter server TcpOutRsts)
 	for kinds in ack,pshack,finack synack rst,rstack,synfin,xmas; do
-		flood_beside --dst "$SA" --dport 80 --kind $kinds --rate 60000 --seconds 2
+		flood_beside --dst "$SA" --dport 80 --kind $kinds --rate 60000 --seconds 1.5
 		expect_in "page the host fetched" alive "$(sv curl -s -S -m 5 "http://$CA:8000/")"
 		beside_end > "$T/sent"
 		expect_ge "frames sent a second" "$(field pps < "$T/sent")" 20000
@@ -50,8 +50,8 @@ test_everyday_traffic_through_floods() { # E02 E03 E04 E08 @modes @limit=90
 	end_iperf
 	say "MEASURED clients: $(cat "$T/paced-in")"
 	say "MEASURED host's own: $(cat "$T/paced-out") $(cat "$T/churn-out")"
-	expect_eq "clients served" 800 "$(field ok < "$T/paced-in")"
-	expect_eq "host's own that succeeded" 400 "$(field ok < "$T/paced-out")"
+	expect_eq "clients served" 600 "$(field ok < "$T/paced-in")"
+	expect_eq "host's own that succeeded" 300 "$(field ok < "$T/paced-out")"
 	expect_eq "host's own from guarded ports" 400 "$(field ok < "$T/churn-out")"
 	expect_eq "resets by the host" "$rsts" "$(counter server TcpOutRsts)"
 	check_gauges
@@ -66,7 +66,7 @@ test_bad_path_for_a_whole_transfer() { # D06 @limit=120
 	at wire ethtool -K c1 gro off
 	at wire ethtool -K s1 gro off
 	server --port 80
-	guard_up native 80
+	small_guard native 80
 	for f in 4 6; do
 		family $f
 		start client "$T/moved$f" "$PYTHON" "$HERE/client.py" transfer "$SA" --bytes 4000000 \
@@ -88,24 +88,29 @@ test_bad_path_for_a_whole_transfer() { # D06 @limit=120
 	say "MEASURED $(wire_stop)"
 }
 
-# 29,000 ports of one address, each twice or more; both ends' TIME-WAIT in turn
+# 29,000 ports of one address, each twice, whichever end keeps the TIME-WAIT
 test_ports_of_one_address_again_and_again() { # G11 C05 K07 @modes @limit=120
-	local f
+	local f count=60000
+	[ "$MODE" = native ] || count=30000
 	net_up
-	start_churn
-	guard_up "$MODE" 80
 	sv sysctl -qw net.core.somaxconn=4096
 	cl sysctl -qw net.ipv4.tcp_tw_reuse=1
+	start_churn
+	guard_up "$MODE" 80
 	for f in 4 6; do
 		family $f
-		churn --ports 20000-48999 --pattern cscsrsRsn --count 60000 --parallel 100 > "$T/churned"
+		churn --ports 20000-48999 --pattern cscsrsRsn --count $count --parallel 100 > "$T/churned"
 		say "MEASURED IPv$f: $(cat "$T/churned")"
-		expect_eq "connections over IPv$f" 60000 "$(field ok < "$T/churned")"
-		expect_le "that needed a second SYN" "$(field slow < "$T/churned")" 60
+		expect_eq "connections over IPv$f" $count "$(field ok < "$T/churned")"
+		expect_le "that needed a second SYN" "$(field slow < "$T/churned")" $((count / 1000))
 	done
 	say "MEASURED dropped: $(drops | tr '\n' ' ')"
+	wait_until 5 none_open || fail "clients have gone, the host holds $(host_count established 80)" \
+		"connections of theirs: $(drops)"
 	check_gauges
 }
+
+none_open() { [ "$(host_count established 80)" = 0 ]; }
 
 test_narrow_link_on_the_path() { # F17
 	new_ns client router server
@@ -122,7 +127,7 @@ test_narrow_link_on_the_path() { # F17
 	sv ip route add default via fd09::fe
 	at router ip route replace 10.8.0.0/24 dev r0 mtu 1300
 	at router ip route replace fd08::/64 dev r0 metric 256 mtu 1300
-	guard_up native 80
+	small_guard native 80
 	cl "$PYTHON" "$HERE/flows.py" path_mtu > "$T/said"
 	say "MEASURED $(cat "$T/said")"
 	check_gauges
@@ -130,7 +135,7 @@ test_narrow_link_on_the_path() { # F17
 
 test_keepalives_and_probes_for_half_a_minute() { # F08 F09 @limit=120
 	net_up
-	guard_up native 80
+	small_guard native 80
 	cl "$PYTHON" "$HERE/flows.py" quiet > "$T/said"
 	say "MEASURED $(cat "$T/said")"
 	check_gauges
@@ -138,7 +143,7 @@ test_keepalives_and_probes_for_half_a_minute() { # F08 F09 @limit=120
 
 test_offloads_do_not_change_states() { # F14 @modes
 	net_up
-	guard_up "$MODE" 80
+	small_guard "$MODE" 80
 	cl "$PYTHON" "$HERE/flows.py" offloads > "$T/said"
 	expect_eq "same" true "$(field same < "$T/said")"
 	check_gauges

@@ -34,9 +34,10 @@ struct peer {
 	bool ts;
 	uint32_t tsval, tsecr;
 	uint16_t window;
-	uint8_t scale; /* of the host's window */
+	uint8_t scale;         /* of the host's window */
 	int fd;                /* of the host: accepted; -1: none any more */
 	enum sw_state lag;     /* not 0: the entry may be in this state while the host is not */
+	bool blind;            /* the guard does not see the host: no state is compared by itself */
 	enum sw_state brought; /* by peer_bring() */
 	struct frame last;     /* heard; its numbers, not its bytes */
 };
@@ -68,7 +69,7 @@ void peer_hear_again(struct peer *p, uint8_t flags);
 void peer_miss(struct peer *p, uint8_t flags);
 /* Is a RST with this sequence number. */
 void peer_hear_rst(struct peer *p, uint32_t seq);
-bool peer_next(struct peer *p); /* whatever comes; false: nothing does */
+bool peer_next(struct peer *p);  /* whatever comes; false: nothing does */
 void peer_quiet(struct peer *p); /* nothing comes */
 /* Reads what comes within ms of the last; `last` is the last. ACKs and data only. */
 void peer_drain(struct peer *p, unsigned int ms);

@@ -19,7 +19,8 @@ static void check_kept(const struct want *w, const struct sw_conn *c)
 	bool moves = (w->next && w->next != image->state) || w->restart;
 
 	CHECK(moves ? is_now(c->changed_s) : c->changed_s == image->changed_s);
-	if (w->verdict == 'P' || w->verdict == 'C' || w->syn) /* of that SYN the answer is waited for */
+	if (w->verdict == 'P' || w->verdict == 'C' ||
+	    w->syn) /* of that SYN the answer is waited for */
 		CHECK(is_now(c->seen_s));
 	else
 		CHECK_EQ(c->seen_s, image->seen_s);

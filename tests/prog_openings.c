@@ -92,7 +92,8 @@ TEST(segments_of_the_hosts_handshake_again, "C05 A12")
 		STRAY(&p, ACK, 1 << 30, 0, 0);
 		ARE(&p, SW_SYN_RECEIVED);
 		DRAIN(&p, 0);
-		STRAY(&p, ACK, 0, -1000, 0); /* acknowledges what was never sent: reset, not ended */
+		STRAY(&p, ACK, 0, -1000,
+		      0); /* acknowledges what was never sent: reset, not ended */
 		MISS(&p, RST);
 		ARE(&p, SW_SYN_RECEIVED);
 		SAY(&p, ACK, 0);

@@ -16,9 +16,9 @@ static bool is_in_window(const struct acase *c)
 /* Where Linux does not follow the RFCs, or only one sort of its sockets. */
 static bool is_linux_own(const struct peer *p, const struct acase *c)
 {
-	/* takes an ACK of SND.UNA for one of its SYN */
+	/* takes an ACK of SND.UNA for one of its SYN, and of data it has not had */
 	if (p->place == AT_CROSSING)
-		return c->acks == ACKS_UNA;
+		return c->acks == ACKS_UNA || (c->pos == POS_LAST && c->data);
 	/* kept as a TIME-WAIT socket: data, SYN or any RST in the window end it, and of a FIN it
 	 * does not look at the ACK. Its RST, which is seen, closes the entry */
 	return p->place == AT_FIN_WAIT_2_ORPHAN && is_in_window(c) &&
@@ -76,10 +76,9 @@ static void run_place(enum place at, uint8_t family)
 		for (int pos = 0; pos < POSITIONS; pos++)
 			for (int acks = 0; acks < ACKINGS; acks++)
 				for (int data = 0; data < 2; data++) {
-					struct acase c = { .kind = kind,
-							   .pos = pos,
-							   .acks = acks,
-							   .data = data };
+					struct acase c = {
+						.kind = kind, .pos = pos, .acks = acks, .data = data
+					};
 
 					if (turn++ % stride() == 0)
 						run_case(at, family, &c);

@@ -231,7 +231,9 @@ static void host_opens(uint16_t client_port, uint32_t seq)
 
 TEST(slot_used_again_is_not_freed_by_a_stale_word, "K08")
 {
-	struct spec rst = { .src = SERVER4, .dst = CLIENT4, .sport = 80, .dport = 3000, .flags = RST };
+	struct spec rst = {
+		.src = SERVER4, .dst = CLIENT4, .sport = 80, .dport = 3000, .flags = RST
+	};
 	static struct packet p;
 	struct sw_conn *c;
 	uint32_t seen;

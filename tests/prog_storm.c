@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "model.h"
+#include "babble.h"
 #include "rows.h"
 
 #define FLOWS      8
@@ -50,16 +50,6 @@ static struct flow {
 static uint64_t steps, lags[LAG_MAX], drops_seen[2], n_verdict[4];
 static int listeners[2][2];
 static bool small_windows; /* else with scale: 65535 on the wire may stand for more */
-
-static uint32_t below(uint32_t n)
-{
-	return (uint32_t)(test_random() >> 11) % n;
-}
-
-static bool one_in(uint32_t n)
-{
-	return below(n) == 0;
-}
 
 static struct sw_conn *entry_of(struct flow *f)
 {
@@ -112,24 +102,24 @@ static struct flow *flow_of(uint16_t port)
 	return NULL;
 }
 
-static void accept_all(void)
+/* Programs that a reset was faster than are taken, too, and let go. */
+static void accept_from(const struct flow *to)
 {
-	for (int i = 0; i < 4; i++)
-		while (1) {
-			struct sockaddr_in6 peer; /* the port is where IPv4 has it */
-			socklen_t len = sizeof(peer);
-			int fd = accept4(listeners[i / 2][i % 2], (struct sockaddr *)&peer, &len,
-					 SOCK_NONBLOCK | SOCK_CLOEXEC);
-			struct flow *f;
+	while (1) {
+		struct sockaddr_in6 peer; /* the port is where IPv4 has it */
+		socklen_t len = sizeof(peer);
+		int fd = accept4(listeners[to->family == 6][to->to != 80], (struct sockaddr *)&peer,
+				 &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct flow *f;
 
-			if (fd < 0)
-				break;
-			f = flow_of(ntohs(peer.sin6_port));
-			REQUIRE(f);
-			if (f->fd >= 0)
-				close(f->fd);
-			f->fd = fd;
-		}
+		if (fd < 0)
+			return;
+		f = flow_of(ntohs(peer.sin6_port));
+		REQUIRE(f);
+		if (f->fd >= 0)
+			close(f->fd);
+		f->fd = fd;
+	}
 }
 
 /* What the host, and the guard, said. `answered`: a SYN of that flow was to get a cookie. */
@@ -214,10 +204,6 @@ static void check(struct flow *f, const struct model_step *step)
 		f->m.rcv_end = f->m.rcv_nxt;
 	f->m.host = host.state;
 	f->m.small = host.state != SW_FREE && !host.full;
-	if (host.state == SW_FREE && f->fd >= 0) {
-		close(f->fd);
-		f->fd = -1;
-	}
 }
 
 static void check_verdict(struct flow *f, const struct segment *s, const struct model_step *step,
@@ -240,7 +226,8 @@ static void say(struct flow *f, const struct segment *s)
 {
 	struct sw_conn *c = entry_of(f), was = c ? *c : (struct sw_conn){};
 	struct model_step step = model_in(&f->m, s);
-	uint32_t tsval = htonl(f->tsval), tsecr = htonl(f->tsecr);
+	bool was_open;
+	uint32_t tsval = htonl(f->tsval += s->flags & SYN && one_in(2)), tsecr = htonl(f->tsecr);
 	struct spec spec = { .family = f->family,
 			     .sport = f->port,
 			     .dport = f->to,
@@ -272,154 +259,10 @@ static void say(struct flow *f, const struct segment *s)
 	model_sent(&f->m, s, &step);
 	listen_to_host(step.verdict == MODEL_ANSWER && f->to == 80 ? f : NULL);
 	check_verdict(f, s, &step, &was);
-	accept_all();
+	was_open = f->m.host > SW_SYN_RECEIVED;
 	check(f, &step);
-}
-
-/* --- what to say ------------------------------------------------------------------------- */
-
-static uint32_t some_ack(const struct model *m)
-{
-	uint32_t sent = m->snd_nxt - m->host_isn - 1;
-
-	if (!one_in(4))
-		return m->snd_nxt;
-	switch (below(4)) {
-	case 0:
-	case 1:
-		return m->snd_nxt - below((sent < 20000 ? sent : 20000) + 1);
-	case 2:
-		return m->snd_nxt + 1 + below(one_in(2) ? 100 : 1 << 30);
-	default:
-		return m->host_isn - 100 - below(1 << 30);
-	}
-}
-
-/* From the host's next: close and far, both sides of the window. */
-static uint32_t some_offset(const struct model *m)
-{
-	uint32_t wnd = m->rcv_end - m->rcv_nxt;
-
-	switch (below(8)) {
-	case 0:
-		return 0;
-	case 1:
-		return below(3) - 1;
-	case 2:
-		return -below(3000);
-	case 3:
-		return below(wnd + 1);
-	case 4:
-		return wnd + 1 + below(60000);
-	case 5:
-		return wnd + 140000 + (wnd << 1) + below(1 << 28);
-	case 6:
-		return -below(1 << 30);
-	default:
-		return (uint32_t)test_random();
-	}
-}
-
-static void stray(const struct model *m, struct segment *s)
-{
-	static const uint8_t flags[] = { ACK, ACK | PSH, FIN | ACK, SYN,      SYN | ACK,
-					 RST, RST | ACK, ACK,       ACK | URG };
-
-	s->flags = one_in(16) ? (uint8_t)test_random() : flags[below(ARRAY_SIZE(flags))];
-	s->seq = m->rcv_nxt + some_offset(m);
-	s->ack = some_ack(m);
-	s->len = one_in(2) || s->flags & SYN ? 0 : (uint16_t)below(1400);
-	s->broken = one_in(8);
-}
-
-/* What a client says that goes on. Beyond its FIN it says nothing. */
-static void in_order(const struct model *m, struct segment *s)
-{
-	uint32_t left = m->pending ? m->fin - m->rcv_nxt : 1 << 20;
-
-	s->flags = ACK;
-	s->seq = m->rcv_nxt;
-	s->ack = some_ack(m);
-	switch (below(16)) {
-	case 0: /* its FIN, early or not */
-		s->flags = FIN | ACK;
-		s->seq += m->pending ? left : one_in(2) ? 0 : 1 + below(4000);
-		s->len = m->pending || one_in(2) ? 0 : (uint16_t)below(500);
-		return;
-	case 1: /* a hole before it */
-	case 2:
-		s->seq += left > 4000 ? 1 + below(2500) : below(left + 1);
-		left -= s->seq - m->rcv_nxt;
-		break;
-	case 3: /* once more */
-	case 4:
-		s->seq -= 1 + below(1400);
-		s->len = (uint16_t)(m->rcv_nxt - s->seq);
-		return;
-	case 5:
-		return;
-	}
-	s->len = (uint16_t)below((left < 1400 ? left : 1400) + 1);
-}
-
-static void say_open(struct flow *f)
-{
-	const struct model *m = &f->m;
-	bool done = m->host != SW_ESTABLISHED && m->host != SW_FIN_WAIT_1 &&
-		    m->host != SW_FIN_WAIT_2;
-	struct segment s = { .flags = ACK };
-
-	switch (below(32)) {
-	case 0:
-		s.flags = one_in(2) ? RST : RST | ACK;
-		s.seq = m->rcv_nxt + (one_in(2) ? 0 : some_offset(m));
-		s.ack = some_ack(m);
-		break;
-	case 1:
-	case 2: /* a new connection from its port */
-		s.flags = SYN;
-		s.seq = m->rcv_nxt + (one_in(2) ? below(1 << 30) : -below(1 << 30));
-		f->tsval += one_in(2);
-		break;
-	case 3:
-	case 4:
-	case 5:
-	case 6:
-		stray(m, &s);
-		break;
-	default:
-		if (!done) {
-			in_order(m, &s);
-			break;
-		}
-		s.flags = one_in(2) ? ACK : FIN | ACK;
-		s.seq = m->rcv_nxt - !!(s.flags & FIN);
-		s.ack = some_ack(m);
-	}
-	say(f, &s);
-}
-
-static void say_begin(struct flow *f)
-{
-	const struct model *m = &f->m;
-	struct segment s = { .flags = SYN, .seq = (uint32_t)test_random() };
-
-	if (m->host == SW_SYN_RECEIVED && !one_in(4)) {
-		s.flags = one_in(8) ? FIN | ACK : one_in(8) ? RST : ACK;
-		s.seq = m->isn + !one_in(8);
-		s.ack = m->host_isn + 1;
-		s.len = one_in(4) ? (uint16_t)below(1400) : 0;
-	} else if (m->host == SW_SYN_RECEIVED && one_in(2)) {
-		s.seq = m->isn;
-	} else if (m->host == SW_FREE && m->has_cookie && !m->cookie_used && !one_in(4)) {
-		s.flags = one_in(8) ? FIN | ACK : ACK;
-		s.seq = m->cookie_isn + 1;
-		s.ack = m->cookie + 1;
-		s.len = one_in(4) ? (uint16_t)below(1400) : 0;
-	} else if (one_in(4)) {
-		stray(m, &s);
-	}
-	say(f, &s);
+	if (!was_open && f->m.host != SW_SYN_RECEIVED)
+		accept_from(f);
 }
 
 static void host_acts(struct flow *f)
@@ -460,12 +303,13 @@ static void step(void)
 	struct flow *f = &flows[below(FLOWS)];
 
 	listen_to_host(NULL);
-	if (f->fd >= 0 && one_in(4))
+	if (f->fd >= 0 && one_in(4)) {
 		host_acts(f);
-	else if (f->m.host == SW_FREE || f->m.host == SW_SYN_RECEIVED)
-		say_begin(f);
-	else
-		say_open(f);
+	} else {
+		struct segment s = babble(&f->m);
+
+		say(f, &s);
+	}
 	if (test_failed())
 		tell_all(f);
 	steps++;
@@ -513,7 +357,7 @@ static void begin(void)
 	settings_write();
 	service_write(SERVICE_HOST_SYNS, NULL, 0, 81, 81, SW_MODE_ALWAYS, ~0U);
 	for (int i = 0; i < 4; i++)
-		listeners[i / 2][i % 2] = listen_on(i / 2 ? 6 : 4, 80 + i % 2, 64);
+		listeners[i / 2][i % 2] = listen_on(i / 2 ? 6 : 4, (uint16_t)(80 + i % 2), 64);
 	for (size_t i = 0; i < FLOWS; i++)
 		flows[i] = (struct flow){ .family = i & 2 ? 6 : 4,
 					  .port = (uint16_t)(30000 + i),

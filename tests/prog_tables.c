@@ -282,7 +282,9 @@ static uint64_t bytes_of(struct synwarden_bpf *skel, const char *name)
 
 TEST(connection_costs_at_most_128_bytes_all_in, "K11")
 {
-	static const uint32_t sizes[] = { SW_CONNS, 500000, 600000, 1000000, 1U << 20, SW_CONNS_MAX };
+	static const uint32_t sizes[] = {
+		SW_CONNS, 500000, 600000, 1000000, 1U << 20, SW_CONNS_MAX
+	};
 	static const char *const maps[] = { "sw_conns", "sw_half", "sw_live", "sw_gauges",
 					    "sw_tables" };
 	struct bpf_map_info info = {};
@@ -317,12 +319,12 @@ static struct synwarden_bpf *load_reseeded(void)
 	struct bpf_map *map;
 
 	REQUIRE(skel);
-	bpf_object__for_each_map(map, skel->obj)
-	{
+	bpf_object__for_each_map(map, skel->obj) {
 		if (!bpf_map__is_internal(map))
 			MUST(bpf_map__reuse_fd(map, map_fd(bpf_map__name(map))));
 	}
-	memcpy((void *)&skel->rodata->sw_boot, &guard.skel->rodata->sw_boot, sizeof(struct sw_boot));
+	memcpy((void *)&skel->rodata->sw_boot, &guard.skel->rodata->sw_boot,
+	       sizeof(struct sw_boot));
 	((struct sw_boot *)&skel->rodata->sw_boot)->seed0 ^= 0x0123456789abcdefULL;
 	bpf_program__set_autoload(skel->progs.sw_tc_in, guard.engine == SW_ENGINE_REQSK);
 	MUST(synwarden_bpf__load(skel));

@@ -231,8 +231,11 @@ TEST(spent_cookie_opens_nothing_once_its_connection_is_gone, "B02 D04")
 	test_context("a replay after it was reset");
 	MUST(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)));
 	close(fd);
-	packet_build(&rst, &(struct spec){ .src = SERVER4, .dst = CLIENT4, .sport = 80,
-					   .dport = 32000, .flags = RST | ACK });
+	packet_build(&rst, &(struct spec){ .src = SERVER4,
+					   .dst = CLIENT4,
+					   .sport = 80,
+					   .dport = 32000,
+					   .flags = RST | ACK });
 	run_tc_out(&rst); /* that RST, past the guard */
 	sleep_ms(2300);
 	counters_moved();

@@ -49,8 +49,8 @@ static void leftovers(struct peer *p, enum sw_state s)
 		int32_t seq;
 		uint16_t payload;
 	} left[] = {
-		{ ACK, 0, 0 },     { ACK, -1, 0 },     { ACK, -1, 1 },	{ PSH, -100, 99 },
-		{ PSH, -100, 50 }, { PSH, 5000, 100 }, { FIN, -1, 0 },	{ FIN, -101, 100 },
+		{ ACK, 0, 0 },     { ACK, -1, 0 },     { ACK, -1, 1 },      { PSH, -100, 99 },
+		{ PSH, -100, 50 }, { PSH, 5000, 100 }, { FIN, -1, 0 },      { FIN, -101, 100 },
 		{ SYN, -9000, 0 }, { FIN, 70000, 0 },  { ACK, 1 << 30, 0 },
 	};
 

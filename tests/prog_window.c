@@ -157,7 +157,8 @@ static void forged_data(struct peer *p, enum sw_state s)
 	STRAY(p, FIN, 1, 100000, 0);
 	ARE(p, s);
 	QUIET(p);
-	if (s == SW_ESTABLISHED || s == SW_FIN_WAIT_2) /* unread by the guard, refused by the host */
+	if (s == SW_ESTABLISHED ||
+	    s == SW_FIN_WAIT_2) /* unread by the guard, refused by the host */
 		return;
 	STRAY(p, PSH, 0, 100000, 100);
 	STRAY(p, ACK, 0, 100000, 0);
@@ -256,7 +257,7 @@ static void talk(struct peer *p, size_t len)
 TEST(sequence_numbers_wrap, "F10")
 {
 	static const uint32_t isns[] = { 0xffffff00, 0xffffffff, 0xfffffffe, 0xffff0000,
-					 0x7fffffff, 0x7fffff00, 0,	     0x80000000 };
+					 0x7fffffff, 0x7fffff00, 0,          0x80000000 };
 	static const uint16_t last[] = { 255, 0, 1, 65535 % 1400, 0, 255, 0, 0 };
 
 	peer_prepare();

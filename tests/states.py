@@ -308,7 +308,7 @@ def main():
             if wanted not in run.__name__:
                 continue
             try:
-                run(Walk(lab, family))
+                t0 = time.monotonic(); run(Walk(lab, family)); print(run.__name__, round(time.monotonic() - t0, 2), file=sys.stderr)
             except (AssertionError, OSError) as error:
                 sys.exit("%s over IPv%d: %s" % (run.__name__, family, error))
     print(json.dumps({"cases": len(CASES), "steps": Walk.steps}))

@@ -138,15 +138,31 @@ void tap_open(void)
 	counters_moved();
 }
 
-void tap_detach(void)
+static void detach_tc(size_t link, enum bpf_tc_attach_point point)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
-		if (links[i] >= 0)
-			close(links[i]);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = 1, .priority = 1);
+
+	if (links[link] >= 0)
+		close(links[link]);
+	links[link] = -1;
 	if (!clsact.sz)
 		return;
-	clsact.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
-	bpf_tc_hook_destroy(&clsact);
+	clsact.attach_point = point;
+	bpf_tc_detach(&clsact, &opts);
+}
+
+void tap_blind(void)
+{
+	detach_tc(2, BPF_TC_EGRESS);
+}
+
+void tap_detach(void)
+{
+	if (links[0] >= 0)
+		close(links[0]);
+	links[0] = -1;
+	detach_tc(1, BPF_TC_INGRESS);
+	detach_tc(2, BPF_TC_EGRESS);
 }
 
 void tap_send(const struct packet *p)

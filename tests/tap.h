@@ -16,6 +16,9 @@ void tap_open(void);
 /* Ends the guard's sight, so that the host's timers move no counter that is being checked. */
 void tap_detach(void);
 
+/* From now on the host's segments leave another way, where no guard is. */
+void tap_blind(void);
+
 void tap_send(const struct packet *p);
 void tap_say(const struct spec *s); /* built and sent */
 /* The next TCP segment of host or guard, within ms; f is good until the next one. */
