@@ -121,22 +121,36 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 }
 
 /*
- * A client that connects and resets: both in one batch, the host has yet to see the first. The
- * reset is in order behind it and finds its socket.
+ * What follows the ACK that ended a handshake in one batch: the host has yet to see that ACK,
+ * which is before this in its queue, so only the entry speaks for it. RST, data and FIN in
+ * order, or close to it. Not if the host may have no room for the connection: its listener
+ * would reset a client whose retransmission would have been welcome.
  */
-static __always_inline bool is_reset_at_once(struct sw_pkt *p)
+static __always_inline bool is_close_behind(struct sw_pkt *p, const struct sw_host *h)
 {
 	struct sw_conn *c = conn_at(conn_find(p));
+	__u32 payload = p->l4_len - p->doff;
 	union sw_word from, to;
 
-	if (!c || !conn_is(c, p) || c->flags & SW_CONN_CONFIRMED || c->state == SW_CLOSED ||
-	    sw_seconds(p->now_ns) - c->changed_s >= SW_BATCH_S ||
-	    (p->seq != c->rcv_nxt && p->seq != c->client_fin + 1))
+	if (!conn_look(c, p, &from) || from.flags & SW_CONN_CONFIRMED || from.state == SW_CLOSED ||
+	    sw_seconds(p->now_ns) - c->changed_s >= SW_BATCH_S || p->seq - c->rcv_nxt > 65535)
 		return false;
-	from.word = word_get(c);
 	to = from;
-	to.state = SW_CLOSED;
-	c->changed_s = sw_seconds(p->now_ns);
+	if (p->flags & TH_RST) {
+		if (p->seq != c->rcv_nxt && p->seq != c->client_fin + 1)
+			return false;
+		to.state = SW_CLOSED;
+	} else if (p->flags & TH_SYN || h->crowded || p->ack != c->server_fin + 1) {
+		return false;
+	} else {
+		c->rcv_nxt = p->seq + payload;
+		if (p->flags & TH_FIN) {
+			c->client_fin = p->seq + payload;
+			to.flags |= SW_CONN_CLIENT_FIN;
+		}
+	}
+	if (to.state != from.state)
+		c->changed_s = sw_seconds(p->now_ns);
 	conn_change(p, c, from, to);
 	return true;
 }
@@ -145,8 +159,10 @@ static __always_inline bool is_reset_at_once(struct sw_pkt *p)
 static __always_inline enum sw_reason judge_stray(struct sw_pkt *p, const struct sw_host *h,
 						  struct sw_cookie *c, bool own)
 {
+	if (is_close_behind(p, h))
+		return p->flags & TH_RST ? SW_PASS_RST : SW_PASS_KNOWN;
 	if (p->flags & TH_RST)
-		return is_reset_at_once(p) ? SW_PASS_RST : SW_DROP_RST;
+		return SW_DROP_RST;
 	if (p->flags & TH_SYN)
 		return SW_DROP_SYNACK;
 	if (h->state == SW_HOST_NONE) /* its RST tells an honest peer; a flood earns none */
@@ -167,12 +183,23 @@ static __always_inline enum sw_reason judge_stray(struct sw_pkt *p, const struct
 
 /*
  * Whether the host may hold p's tuple. Its listener's own cookies leave no trace in the
- * filter, so while one may be about every ACK is worth the question.
+ * filter, so while one may be about (with engine listener: always) every ACK is worth it.
  */
 static __always_inline bool is_worth_asking(const struct sw_pkt *p, const struct sw_settings *set)
 {
-	return sw_boot.engine == SW_ENGINE_LISTENER || live_maybe(p->hash, set) ||
-	       ((p->flags & (TH_ACK | TH_RST)) == TH_ACK && p->now_ns < set->grace_until_ns);
+	return live_maybe(p->hash, set) ||
+	       ((p->flags & (TH_ACK | TH_SYN | TH_RST)) == TH_ACK &&
+		(sw_boot.engine == SW_ENGINE_LISTENER || p->now_ns < set->grace_until_ns));
+}
+
+/* By the host's socket; a cookie that its listener takes makes an entry, as one of ours does. */
+static __always_inline enum sw_reason judge_asked(struct xdp_md *ctx, struct sw_pkt *p)
+{
+	enum sw_reason r = judge_held(ctx, p) & 63;
+
+	if (r == SW_PASS_COOKIE && segment_csum_ok(ctx, p))
+		note_opened(p, false);
+	return r;
 }
 
 /*
@@ -198,7 +225,7 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 	if (ask)
 		conn = conn_at(conn_find(p));
 	if (conn && conn->flags & SW_CONN_CONFIRMED && conn->state != SW_CLOSED) {
-		r = judge_held(ctx, p) & 63;
+		r = judge_asked(ctx, p);
 		if (r)
 			return r;
 		ask = false;
@@ -212,14 +239,13 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 	}
 	if (ask && sw_boot.engine == SW_ENGINE_REQSK &&
 	    !budget_take(SW_BUDGET_ASK, set->ask_pps, p->now_ns)) {
-		if (live_maybe(p->hash, set))
+		/* RST and SYN-ACK can wait, and what only the grace spoke for is tried again */
+		if (live_maybe(p->hash, set) && !(p->flags & (TH_RST | TH_SYN)))
 			return SW_PASS_UNASKED;
-		ask = false; /* only the grace spoke for it, and the client will try again */
+		ask = false;
 	}
 	if (ask) {
-		r = judge_held(ctx, p) & 63;
-		if (r == SW_PASS_COOKIE && segment_csum_ok(ctx, p))
-			note_opened(p, false);
+		r = judge_asked(ctx, p);
 		if (r)
 			return r;
 	}

@@ -65,22 +65,33 @@ static __always_inline bool is_fin_pending(union sw_word w)
 	return w.flags & SW_CONN_CLIENT_FIN && !is_client_done(w.state) && w.state > SW_CLOSED;
 }
 
+/*
+ * Whether egress must look at ACKs. Not for long: a hole that nobody fills must not cost the
+ * host's every segment, and the next one of the client is asked for anyway.
+ */
+#define SW_FIN_WAIT_S 5
+
 static __always_inline bool fins_pending(void)
 {
 	struct sw_table_use *use = table_use(SW_TABLE_CONNS);
 
-	return use && READ_ONCE(use->fin_pending);
+	return use && READ_ONCE(use->fin_pending) &&
+	       sw_seconds(bpf_ktime_get_coarse_ns()) <= use->fin_until_s;
 }
 
-static __always_inline void count_pending(union sw_word from, union sw_word to)
+static __always_inline void count_pending(const struct sw_pkt *p, union sw_word from,
+					  union sw_word to)
 {
 	struct sw_table_use *use;
 
 	if (is_fin_pending(from) == is_fin_pending(to))
 		return;
 	use = table_use(SW_TABLE_CONNS);
-	if (use)
-		__sync_fetch_and_add(&use->fin_pending, is_fin_pending(to) ? 1 : -1LL);
+	if (!use)
+		return;
+	if (is_fin_pending(to))
+		use->fin_until_s = sw_seconds(p->now_ns) + SW_FIN_WAIT_S;
+	__sync_fetch_and_add(&use->fin_pending, is_fin_pending(to) ? 1 : -1LL);
 }
 
 static __always_inline struct sw_conn *slot_of(__u32 table, __u32 idx)
@@ -118,6 +129,20 @@ static __always_inline bool conn_is(const struct sw_conn *c, const struct sw_pkt
 		 (a[2] ^ b[2]) | (a[3] ^ b[3])) &&
 	       c->state > SW_CLAIMED;
 }
+
+/*
+ * Whether c is p's connection, and its word: read first, in this order on every machine, so
+ * that a swap of just this word can only meet the connection that was compared.
+ */
+static __always_inline bool conn_look(struct sw_conn *c, const struct sw_pkt *p, union sw_word *w)
+{
+	if (!c)
+		return false;
+	w->word = __sync_fetch_and_add((__u32 *)&c->state, 0);
+	return conn_is(c, p);
+}
+
+#define SW_TRIES 4 /* of a change that another CPU was faster with */
 
 static __always_inline __u32 ref_of(__u32 table, __u32 idx)
 {
@@ -197,7 +222,7 @@ __noinline int conn_swap(struct sw_pkt *p, struct sw_conn *c, __u32 from_word, _
 
 	if (!p || !c || !word_swap(c, from_word, to_word))
 		return 0;
-	count_pending(from, to);
+	count_pending(p, from, to);
 	if (from.state == to.state)
 		return 1;
 	gauge_add(from.service, from.state, -1);
@@ -228,8 +253,16 @@ static __always_inline bool conn_free(struct sw_pkt *p, __u32 table, struct sw_c
 
 #define SW_SYN_RETRIES_S 128 /* the host sends a SYN again for 127 s, a SYN-ACK for 63 */
 
-/* Past its time, and nothing the host could still hold. */
+/* A tombstone past its time. */
 static __always_inline bool is_spent(const struct sw_conn *c, __u32 now_s)
+{
+	struct sw_settings *set = settings();
+
+	return set && c->state == SW_CLOSED && now_s - c->changed_s > set->timeout_s[SW_CLOSED];
+}
+
+/* What gives way to a newcomer if there is no other room, though the host may hold it yet. */
+static __always_inline bool is_yielding(const struct sw_conn *c, __u32 now_s)
 {
 	struct sw_settings *set = settings();
 	__u32 age = now_s - c->changed_s;
@@ -238,12 +271,13 @@ static __always_inline bool is_spent(const struct sw_conn *c, __u32 now_s)
 		return false;
 	switch (c->state) {
 	case SW_CLOSED:
-		return age > set->timeout_s[SW_CLOSED];
-	case SW_TIME_WAIT: /* the host's own lasts 60 s, and this begins anew when that does */
+		return true;
+	case SW_TIME_WAIT:
 		return age > set->timeout_s[SW_TIME_WAIT];
 	case SW_SYN_SENT:
+		return age > set->timeout_s[SW_SYN_SENT] + SW_SYN_RETRIES_S;
 	case SW_SYN_RECEIVED:
-		return age > set->timeout_s[c->state & 15] + SW_SYN_RETRIES_S;
+		return age > set->timeout_s[SW_SYN_RECEIVED] + SW_SYN_RETRIES_S;
 	default:
 		return false;
 	}
@@ -270,7 +304,7 @@ static __always_inline void conn_write(struct sw_conn *c, const struct sw_pkt *p
 	c->server_fin = b->server_fin;
 	__sync_lock_test_and_set((__u32 *)&c->state, w.word);
 	gauge_add(w.service, w.state, 1);
-	count_pending((union sw_word){}, w);
+	count_pending(p, (union sw_word){}, w);
 	report_state(p, SW_FREE, w.state);
 }
 
@@ -278,10 +312,13 @@ static __always_inline void conn_write(struct sw_conn *c, const struct sw_pkt *p
  * Two CPUs may have made the same connection at once, each in a slot of its own. Both look
  * after both are written, and the one further on goes, whoever sees it first.
  */
-static __always_inline __u32 drop_double(struct sw_pkt *p, __u32 table)
+__noinline __u32 drop_double(struct sw_pkt *p, __u32 table)
 {
 	__u32 first = 0;
 
+	if (!p)
+		return 0;
+	table &= 1;
 	for (__u32 n = 0; n < 2 * SW_WAYS; n++) {
 		__u32 idx = slot_in(p->hash, table, n);
 		struct sw_conn *c = slot_of(table, idx);
@@ -312,17 +349,31 @@ static __noinline int table_full(const struct sw_pkt *p, __u32 table)
 	return 0;
 }
 
-/* A slot a newcomer may have: unused, or of a connection long closed. */
-static __always_inline __u32 room_for(const struct sw_pkt *p, __u32 table, __u32 now_s)
+/*
+ * A slot a newcomer may have: unused, as long as the table may grow, or a tombstone past its
+ * time; if there is neither, of what gives way. Not static: verified once.
+ */
+__noinline __u32 room_for(struct sw_pkt *p, __u32 table, __u32 full)
 {
+	__u32 last = 0, now_s;
+
+	if (!p)
+		return 0;
+	now_s = sw_seconds(p->now_ns);
+	table &= 1;
+
 	for (__u32 n = 0; n < 2 * SW_WAYS; n++) {
 		__u32 idx = slot_in(p->hash, table, n);
 		struct sw_conn *c = slot_of(table, idx);
 
-		if (c && (c->state == SW_FREE || is_spent(c, now_s)))
+		if (!c)
+			continue;
+		if ((c->state == SW_FREE && !full) || is_spent(c, now_s))
 			return ref_of(table, idx);
+		if (is_yielding(c, now_s))
+			last = ref_of(table, idx);
 	}
-	return 0;
+	return last;
 }
 
 /* A slot for p->birth, of a tuple in no table. Its ref; 0: full, counted. */
@@ -334,14 +385,15 @@ static __always_inline __u32 conn_insert(struct sw_pkt *p)
 	if (!use)
 		return 0;
 	/* another CPU may be faster, but not often */
-	for (int i = 0; i < 4 && READ_ONCE(use->used) < sw_boot.max[table]; i++) {
-		struct sw_conn *c = conn_at(room_for(p, table, now_s));
+	for (int i = 0; i < 4; i++) {
+		bool full = READ_ONCE(use->used) >= sw_boot.max[table];
+		struct sw_conn *c = conn_at(room_for(p, table, full));
 		union sw_word w, claimed;
 
 		if (!c)
 			break;
 		w.word = word_get(c);
-		if (w.state != SW_FREE && is_spent(c, now_s) && conn_free(p, table, c, w))
+		if (w.state != SW_FREE && is_yielding(c, now_s) && conn_free(p, table, c, w))
 			w.word = word_get(c);
 		claimed = (union sw_word){ .state = SW_CLAIMED, .generation = w.generation + 1 };
 		if (w.state != SW_FREE || !word_swap(c, w.word, claimed.word))
@@ -368,7 +420,7 @@ static __always_inline bool conn_renew(const struct sw_pkt *p, __u32 ref)
 	claimed = (union sw_word){ .state = SW_CLAIMED, .generation = w.generation + 1 };
 	if (!word_swap(c, w.word, claimed.word))
 		return false;
-	count_pending(w, claimed);
+	count_pending(p, w, claimed);
 	gauge_add(w.service, w.state, -1);
 	conn_write(c, p, claimed.generation);
 	return true;
@@ -381,8 +433,9 @@ static __always_inline bool conn_renew(const struct sw_pkt *p, __u32 ref)
 __noinline __u32 conn_open(struct sw_pkt *p)
 {
 	struct sw_settings *set = settings();
-	__u32 ref;
+	union sw_word w;
 	struct sw_conn *c;
+	__u32 ref;
 
 	if (!p || !set)
 		return 0;
@@ -390,11 +443,9 @@ __noinline __u32 conn_open(struct sw_pkt *p)
 	ref = conn_find(p);
 	if (ref && ref >> 31 == (p->birth.table & 1))
 		return conn_renew(p, ref) ? ref : 0;
-	if (ref) { /* from one table to the other */
-		c = conn_at(ref);
-		if (c)
-			conn_free(p, ref >> 31, c, (union sw_word){ .word = word_get(c) });
-	}
+	c = conn_at(ref);
+	if (conn_look(c, p, &w)) /* from one table to the other */
+		conn_free(p, ref >> 31, c, w);
 	return conn_insert(p);
 }
 
@@ -420,7 +471,7 @@ static __always_inline bool is_everyday(const struct sw_pkt *p, struct sw_conn *
 	if (p->seq - c->rcv_nxt + SW_NEAR > 2 * SW_NEAR)
 		return false;
 	now_s = sw_seconds(p->now_ns);
-	if (c->seen_s != now_s)
+	if (c->seen_s != now_s && (__s32)(p->seq - c->rcv_nxt) >= 0)
 		c->seen_s = now_s;
 	return true;
 }

@@ -36,21 +36,27 @@ static __always_inline enum sw_out out_of(__u8 flags)
 /* A FIN of the client that came too early is acknowledged: by now it was in order. */
 static __always_inline bool fin_arrived(struct sw_pkt *p, struct sw_conn *c)
 {
-	union sw_word from = { .word = word_get(c) }, to = from;
+	union sw_word from, to;
 
-	if (!is_fin_pending(from) || !(p->flags & TH_ACK) ||
-	    (__s32)(p->ack - c->client_fin - 1) < 0)
-		return false;
-	if (p->ack != c->client_fin + 1) { /* nothing follows a FIN: the host never took it */
-		to.flags &= ~SW_CONN_CLIENT_FIN;
-		conn_change(p, c, from, to);
-		return false;
+	for (int i = 0; i < SW_TRIES && conn_look(c, p, &from); i++) {
+		if (!is_fin_pending(from) || !(p->flags & TH_ACK) ||
+		    (__s32)(p->ack - c->client_fin - 1) < 0)
+			return false;
+		to = from;
+		if (p->ack != c->client_fin + 1) {
+			/* nothing follows a FIN: the host never took it */
+			to.flags &= ~SW_CONN_CLIENT_FIN;
+			conn_change(p, c, from, to);
+			return false;
+		}
+		to.state = from.state == SW_FIN_WAIT_1 ? SW_CLOSING :
+			   from.state == SW_FIN_WAIT_2 ? SW_TIME_WAIT :
+							 SW_CLOSE_WAIT;
+		c->changed_s = sw_seconds(p->now_ns);
+		if (conn_change(p, c, from, to))
+			return true;
 	}
-	to.state = from.state == SW_FIN_WAIT_1 ? SW_CLOSING :
-		   from.state == SW_FIN_WAIT_2 ? SW_TIME_WAIT :
-						 SW_CLOSE_WAIT;
-	c->changed_s = sw_seconds(p->now_ns);
-	return conn_change(p, c, from, to);
+	return false;
 }
 
 static __always_inline void out_birth(struct sw_pkt *p, __u32 state)
@@ -82,10 +88,11 @@ static __always_inline bool is_birth(const struct sw_pkt *p, const struct sw_con
 	return out == OUT_SYN && !is_syn_again(p, c);
 }
 
-static __always_inline void out_move(struct sw_pkt *p, __u32 ref, struct sw_conn *c, __u32 out)
+static __always_inline bool out_move(struct sw_pkt *p, __u32 ref, struct sw_conn *c, __u32 out,
+				     union sw_word from)
 {
-	union sw_word from = { .word = word_get(c) }, to = from;
 	__u32 next = step_out(from.state, out);
+	union sw_word to = from;
 
 	/* without ACK it answers a stray segment, which ends no handshake */
 	if (out == OUT_RST && !is_proven(from.state) && !(p->flags & TH_ACK))
@@ -96,10 +103,8 @@ static __always_inline void out_move(struct sw_pkt *p, __u32 ref, struct sw_conn
 	if (out == OUT_SYNACK && is_proven(from.state) &&
 	    sw_seconds(p->now_ns) - c->changed_s < SW_BATCH_S)
 		next = 0;
-	if (next == SW_CLOSED && ref & REF_HALF) { /* no tombstone for what never was */
-		conn_free(p, SW_TABLE_HALF, c, from);
-		return;
-	}
+	if (next == SW_CLOSED && ref & REF_HALF) /* no tombstone for what never was */
+		return conn_free(p, SW_TABLE_HALF, c, from);
 	to.flags |= SW_CONN_CONFIRMED;
 	if (out == OUT_FIN) {
 		c->server_fin = p->seq + p->l4_len - p->doff;
@@ -113,7 +118,7 @@ static __always_inline void out_move(struct sw_pkt *p, __u32 ref, struct sw_conn
 		to.state = next;
 		c->changed_s = sw_seconds(p->now_ns);
 	}
-	conn_change(p, c, from, to);
+	return conn_change(p, c, from, to);
 }
 
 static __always_inline enum sw_reason reason_of_out(__u32 out, bool found)
@@ -136,6 +141,7 @@ static __always_inline enum sw_reason judge_out(struct sw_pkt *p)
 	__u32 id = service_id(p), out = out_of(p->flags), ref;
 	struct sw_service *svc = id ? service_get(id) : NULL;
 	struct sw_conn *c;
+	union sw_word w;
 
 	if (!svc || svc->mode == SW_MODE_OFF || p->frag || p->doff < sizeof(struct tcphdr) ||
 	    p->doff > p->l4_len)
@@ -154,8 +160,10 @@ static __always_inline enum sw_reason judge_out(struct sw_pkt *p)
 	if (out != OUT_RST && is_birth(p, c, out)) {
 		out_birth(p, step_out(SW_FREE, out));
 		conn_open(p);
-	} else if (c) {
-		out_move(p, ref, c, out);
+	} else {
+		for (int i = 0; i < SW_TRIES && conn_look(c, p, &w); i++)
+			if (out_move(p, ref, c, out, w))
+				break;
 	}
 	return reason_of_out(out, c);
 }

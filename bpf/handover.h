@@ -76,15 +76,6 @@ static __always_inline int assign_reqsk(struct __sk_buff *skb, struct tcp_sock *
 	return err;
 }
 
-/* Nearly full: the host may drop this one, and its retransmission must still be welcome. */
-static __always_inline bool accept_nearly_full(const struct tcp_sock *tp)
-{
-	__u32 backlog = tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
-	__u32 max = tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog;
-
-	return backlog >= max - max / 8;
-}
-
 static __always_inline enum sw_reason hand_over(struct __sk_buff *skb, struct sw_pkt *p,
 						const struct sw_mark *m,
 						const struct sw_settings *set)

@@ -68,7 +68,8 @@ static __always_inline bool is_mapped(const __be32 *addr)
 /* Of the tuple as the server sees it: client address and port, server address and port. */
 static __always_inline __u64 tuple_hash(const __be32 *client, const __be32 *server, __be32 ports)
 {
-	__u64 h = sw_boot.seed0 ^ ports;
+	/* what an attacker chooses meets a seed and a multiplication before the next does */
+	__u64 h = mix64(sw_boot.seed0, ports) ^ sw_boot.seed1;
 
 	if (!is_mapped(client)) {
 		h = mix64(h, (__u64)client[0] << 32 | client[1]);

@@ -91,6 +91,15 @@ static __always_inline void host_window(struct sw_host *h, struct tcp_sock *tp, 
 	}
 }
 
+/* Nearly full: the host may drop this one, and its retransmission must still be welcome. */
+static __always_inline bool accept_nearly_full(const struct tcp_sock *tp)
+{
+	__u32 backlog = tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
+	__u32 max = tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog;
+
+	return backlog >= max - max / 8;
+}
+
 static __always_inline void host_learn(struct sw_host *h, void *ctx, struct bpf_sock *sk,
 				       const struct sw_pkt *p, const struct sw_settings *set)
 {
@@ -114,6 +123,7 @@ static __always_inline void host_learn(struct sw_host *h, void *ctx, struct bpf_
 		return;
 	}
 	host_window(h, tp, net, set);
+	h->crowded = accept_nearly_full(tp);
 	h->allow = (net->ipv4.sysctl_tcp_sack ? SW_OPT_SACK : 0) |
 		   (net->ipv4.sysctl_tcp_timestamps ? SW_OPT_TS : 0) |
 		   (net->ipv4.sysctl_tcp_window_scaling ? SW_OPT_WS : 0) |

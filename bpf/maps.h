@@ -30,8 +30,8 @@ struct sw_host {
 	__u8 allow;      /* SW_OPT_* the host's sysctls allow */
 	__u8 mac[6];     /* of the device, all zero: unknown */
 	__u8 no_meta;    /* generic XDP: its metadata does not reach tc */
-	__u8 pad;
-	struct sip mid; /* cookie_begin() for this listener, its scale and this epoch */
+	__u8 crowded;    /* accept queue nearly full: the last ACK of a handshake may be lost */
+	struct sip mid;  /* cookie_begin() for this listener, its scale and this epoch */
 };
 
 struct sw_budget {

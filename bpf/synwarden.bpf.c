@@ -176,11 +176,15 @@ static __always_inline enum sw_reason weigh_drop(struct sw_pkt *p, enum sw_reaso
 	return r;
 }
 
-/* A SYN on its way to the host may become a socket: from now on its tuple is asked for. */
+/*
+ * A SYN on its way to the host may become a socket: from now on its tuple is asked for. Not at
+ * a closed port, where none begins; a listener that opens just now marks it by its SYN-ACK.
+ */
 static __always_inline void note_passed_syn(struct sw_pkt *p, enum sw_reason r,
 					    const struct sw_settings *set)
 {
-	if (p->service && r != SW_PASS_MODE_OFF && (p->flags & (TH_SYN | TH_ACK)) == TH_SYN)
+	if (p->service && r != SW_PASS_MODE_OFF && r != SW_PASS_NO_LISTENER &&
+	    (p->flags & (TH_SYN | TH_ACK)) == TH_SYN)
 		live_mark(pkt_hash(p), set);
 }
 

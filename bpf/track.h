@@ -111,16 +111,21 @@ __noinline int seg_of(struct sw_pkt *p)
 	return p->flags & TH_SYN ? seg_syn(p, v) : seg_ack(p, v);
 }
 
-/* On one CPU so many a second for each connection: what the host answers is not amplified. */
+/*
+ * On one CPU so many a second for each connection: what the host answers is not amplified. A
+ * slot counts for one connection at a time, or others could feel that it is used (RFC 5961
+ * section 7; CVE-2016-5696).
+ */
 static __always_inline bool challenge_take(const struct sw_pkt *p, const struct sw_settings *set)
 {
-	__u32 idx = p->hash >> 40 & (SW_CHALLENGE_SLOTS - 1), second = p->now_ns >> 30;
+	__u32 idx = p->hash >> 40 & (SW_CHALLENGE_SLOTS - 1);
+	__u32 whose = (__u32)(p->hash >> 8) << 8 | (p->now_ns >> 30 & 0xff);
 	struct sw_cap *c = bpf_map_lookup_elem(&sw_challenge, &idx);
 
 	if (!c)
 		return false;
-	if (c->second != second) {
-		c->second = second;
+	if (c->second != whose) {
+		c->second = whose;
 		c->count = 0;
 	}
 	return c->count < set->challenge_pps && ++c->count;
@@ -147,51 +152,29 @@ static __always_inline void birth_of(struct sw_birth *b, const struct sw_view *v
 
 /*
  * The entry of p's connection becomes `state`; made if there is none. `refresh`: the segment
- * counts as life. False: no room. CPUs that do this for one connection at once each do it to
- * the word they saw; who loses takes the next segment's word for it.
+ * counts as life. CPUs that do this for one connection at once each do it to
+ * the word they saw; who loses takes the next segment's word for it. Opening is left to the
+ * caller: programs have 512 bytes of stack for all that call each other.
  */
-__noinline int conn_settle(struct sw_pkt *p, __u32 state, __u32 flags, __u32 refresh)
-{
-	__u32 ref, now_s;
-	const struct sw_view *v;
-	struct sw_birth *b;
-	union sw_word from, to;
-	struct sw_conn *c;
+#define SETTLED     0
+#define SETTLE_OPEN 1
 
-	if (!p)
-		return false;
-	ref = conn_find(p);
-	now_s = sw_seconds(p->now_ns);
-	v = &p->view;
-	c = conn_at(ref);
-	b = &p->birth;
-	birth_of(b, v, state, flags);
-	if (flags & SW_CONN_CLIENT_FIN) /* the segment's own, in order or not */
-		b->client_fin = p->seq + p->l4_len - p->doff;
-	if (!c || !conn_is(c, p)) {
-		if (state == SW_CLOSED)
-			return true;
-		b->flags |= SW_CONN_ADOPTED;
-		return conn_open(p);
-	}
-	from.word = word_get(c);
-	if (ref & REF_HALF && b->table == SW_TABLE_CONNS && state != SW_CLOSED) {
-		/* proven: it changes tables */
-		b->opened_s = c->opened_s;
-		b->flags |= from.flags & SW_CONN_OUTBOUND;
-		return conn_open(p);
-	}
-	if (state == SW_CLOSED && ref & REF_HALF) /* no tombstone for what never was */
-		return conn_free(p, SW_TABLE_HALF, c, from);
+/* The entry's numbers and word for `state`; false: another CPU changed it meanwhile. */
+static __always_inline bool entry_move(struct sw_pkt *p, struct sw_conn *c, union sw_word from,
+				       __u32 state, __u32 flags, bool refresh)
+{
+	__u32 now_s = sw_seconds(p->now_ns);
+	const struct sw_birth *b = &p->birth;
+	union sw_word to = from;
+
 	/*
 	 * The packet path is ahead of the host by what was received in one batch with this: a
 	 * segment that moves nothing does not take back what one before it has just moved.
 	 */
-	if (state == v->state && state != from.state && now_s - c->changed_s < SW_BATCH_S)
+	if (state == p->view.state && state != from.state && now_s - c->changed_s < SW_BATCH_S)
 		state = from.state;
-	to = from;
 	to.state = state;
-	c->rcv_nxt = v->rcv_nxt;
+	c->rcv_nxt = p->view.rcv_nxt;
 	if (is_client_done(from.state) && !is_client_done(state)) /* the host never took that FIN */
 		to.flags &= ~SW_CONN_CLIENT_FIN;
 	to.flags |= b->flags;
@@ -207,8 +190,49 @@ __noinline int conn_settle(struct sw_pkt *p, __u32 state, __u32 flags, __u32 ref
 	/* before the state: who sees that has to see when; in TIME-WAIT 2MSL begins anew */
 	if (from.state != state || (refresh && state == SW_TIME_WAIT && p->flags & TH_FIN))
 		c->changed_s = now_s;
-	conn_change(p, c, from, to);
-	return true;
+	return conn_change(p, c, from, to);
+}
+
+__noinline int entry_settle(struct sw_pkt *p, __u32 state, __u32 flags, __u32 refresh)
+{
+	union sw_word from;
+	struct sw_birth *b;
+	struct sw_conn *c;
+	__u32 ref;
+
+	if (!p)
+		return SETTLED;
+	ref = conn_find(p);
+	c = conn_at(ref);
+	b = &p->birth;
+	birth_of(b, &p->view, state, flags);
+	if (flags & SW_CONN_CLIENT_FIN) /* the segment's own, in order or not */
+		b->client_fin = p->seq + p->l4_len - p->doff;
+	for (int i = 0; i < SW_TRIES; i++) {
+		if (!conn_look(c, p, &from)) {
+			if (state == SW_CLOSED)
+				return SETTLED;
+			b->flags |= SW_CONN_ADOPTED;
+			return SETTLE_OPEN;
+		}
+		if (ref & REF_HALF && state == SW_CLOSED) { /* no tombstone for what never was */
+			conn_free(p, SW_TABLE_HALF, c, from);
+			return SETTLED;
+		}
+		if (ref & REF_HALF && b->table == SW_TABLE_CONNS) { /* proven: it changes tables */
+			b->opened_s = c->opened_s;
+			b->flags |= from.flags & SW_CONN_OUTBOUND;
+			return SETTLE_OPEN;
+		}
+		if (entry_move(p, c, from, state, flags, refresh))
+			break;
+	}
+	return SETTLED;
+}
+
+static __always_inline bool conn_settle(struct sw_pkt *p, __u32 state, __u32 flags, bool refresh)
+{
+	return entry_settle(p, state, flags, refresh) == SETTLED || conn_open(p);
 }
 
 /*
@@ -220,14 +244,15 @@ static __always_inline void conn_adopt(struct sw_pkt *p)
 	struct sw_conn *c = conn_at(conn_find(p));
 	union sw_word from, to;
 
-	if (!c || !conn_is(c, p) || sw_seconds(p->now_ns) - c->changed_s >= SW_BATCH_S) {
-		conn_settle(p, p->view.state, SW_CONN_HELD, false);
-		return;
+	for (int i = 0; i < SW_TRIES && conn_look(c, p, &from); i++) {
+		if (sw_seconds(p->now_ns) - c->changed_s >= SW_BATCH_S)
+			break;
+		to = from;
+		to.flags |= SW_CONN_HELD | SW_CONN_CONFIRMED;
+		if (conn_change(p, c, from, to))
+			return;
 	}
-	from.word = word_get(c);
-	to = from;
-	to.flags |= SW_CONN_HELD | SW_CONN_CONFIRMED;
-	conn_change(p, c, from, to);
+	conn_settle(p, p->view.state, SW_CONN_HELD, false);
 }
 
 /* The host holds nothing of this tuple any more, whatever the table says. */
@@ -237,9 +262,8 @@ static __always_inline void conn_lost(struct sw_pkt *p)
 	struct sw_conn *c = conn_at(ref);
 	union sw_word from, to;
 
-	if (!c || !conn_is(c, p))
+	if (!conn_look(c, p, &from))
 		return;
-	from.word = word_get(c);
 	/* the host may have its first ACK before it, undelivered */
 	if (from.state == SW_CLOSED || (!(from.flags & SW_CONN_CONFIRMED) &&
 					sw_seconds(p->now_ns) - c->changed_s < SW_BATCH_S))
@@ -364,6 +388,8 @@ __noinline int judge_held(struct xdp_md *ctx, struct sw_pkt *p)
 		live_mark(p->hash, set);
 	if (held)
 		return step(ctx, p, set);
+	if (!sk) /* nor a listener: perhaps bound to a device above, so the table's word counts */
+		return is_settled(p) && !is_tombstone(p) ? reason_of_pass(p, 0) : SW_CONTINUE;
 	conn_lost(p);
 	return r;
 }

@@ -249,8 +249,9 @@ struct sw_gauge {
 /* sw_tables: array, index = enum sw_table, mapped by user space; atomic. */
 struct sw_table_use {
 	__u64 used;        /* slots */
-	__u64 full;        /* connections that found no room */
-	__u64 reported;    /* 1: the event of a full table was sent; the sweep sets it back */
+	__u64 full;        /* times a connection found no room; each of its segments tries again */
+	__u32 fin_until_s; /* first entry only: until then egress looks for what ends them */
+	__u32 reported;    /* 1: the event of a full table was sent; the sweep sets it back */
 	__u64 fin_pending; /* first entry only: connections whose FIN came out of order */
 };
 
@@ -262,7 +263,7 @@ static inline __u32 sw_seconds(__u64 ns)
 
 /* sw_live: array of 2 * sw_boot.live_words bit words; a set bit: the host may hold such a tuple. */
 /* sw_used: array of one tagged word per slot, see bpf/memory.h. */
-/* sw_cap: per-CPU array of SW_CAP_SLOTS. */
+/* sw_cap: per-CPU array of SW_CAP_SLOTS. sw_challenge: the same, `second` with a tag above. */
 struct sw_cap {
 	__u32 second; /* CLOCK_MONOTONIC >> 30 */
 	__u32 count;

@@ -77,7 +77,7 @@ static void in_order(const struct model *m, struct segment *s)
 	switch (below(16)) {
 	case 0: /* its FIN, early or not */
 		s->flags = FIN | ACK;
-		s->seq += m->pending ? left : one_in(2) ? 0 : 1 + below(4000);
+		s->seq = m->pending ? m->fin : m->said + (one_in(2) ? 0 : below(4000));
 		s->len = m->pending || one_in(2) ? 0 : (uint16_t)below(500);
 		return;
 	case 1: /* a hole before it */

@@ -249,8 +249,8 @@ JQ_SUM='
 result() {
 	jq -n --slurpfile prog "$T/prog" --slurpfile answers "$T/answers" \
 		--slurpfile clients "$T/clients" --argjson machine "$(machine "$1")" "$JQ_SUM"'
-		{ machine: $machine, ns_per_packet: $prog[0], answered_per_s: ($answers | by_name),
-		  clients: ($clients | by_name) }' > "$T/result"
+		{ machine: $machine, ns_per_packet: $prog[0].rows, memory: $prog[0].memory,
+		  answered_per_s: ($answers | by_name), clients: ($clients | by_name) }' > "$T/result"
 }
 
 # shellcheck disable=SC2016
@@ -272,9 +272,14 @@ tell() {
 		"kernel \(.machine.kernel), \(.machine.cores) x \(.machine.cpu)",
 		"compiler: \(.machine.compiler)", "mitigations: \(.machine.mitigations)",
 		"load when it began: \(.machine.load_at_start)", "",
-		"1. ns per packet, the program alone, net of the wrapper   median        min..max",
-		(.ns_per_packet[] | "   \(.text | fill(50))" + (.ns | fix(0) | pad(11)) +
-			(span(0) | pad(16))), "",
+		"1. ns per packet, the program alone, net of the wrapper      median   least",
+		(.ns_per_packet[] | "   \(.text | fill(56))" + (.ns | fix(0) | pad(8)) +
+			(.least | fix(0) | pad(8))), "",
+		"   memory: \("" | fill(20)) bytes each = table + half-open + filter + caches   no slot",
+		(.memory[] | "   room for \(.connections | fix(0) | fill(18))" +
+			(.bytes_each | fix(1) | pad(12)) + (.conns | fix(1) | pad(8)) +
+			(.half | fix(1) | pad(12)) + (.live | fix(1) | pad(9)) +
+			(.caches | fix(1) | pad(9)) + (.no_room | pad(10))), "",
 		"2. answered SYN, million/s: generator, guard, sink on one core",
 		"   \("" | fill(40)) answered        min..max       sent",
 		(.answered_per_s[] | "   \($names[.name] | fill(40))" +
@@ -288,7 +293,7 @@ tell() {
 			(.p99_ms | span(2) | pad(18)) + (.synack_pps.median | fix(0) | pad(12)))' "$T/result"
 }
 
-# The first two rows and the last of the cost table.
+# The rows of the cost table.
 summary() {
 	jq -r "$JQ_TELL"'
 		def by(list; n): list[] | select(.name == n);
@@ -299,6 +304,11 @@ summary() {
 		def line(cells): cells | (.[0] | fill(33)) + ([.[1:][] | pad(23)] | add);
 		"", line(["", "bare XDP", "tcp_syncookies", "nft synproxy", "synwarden"]),
 		line(["SYN to SYN-ACK, ns in the program", prog("bare-tx"), "-", "-", prog("syn4")]),
+		line(["established segment, hot / random", "-", "-", "-",
+			prog("known") + " / " + prog("known-1m")]),
+		line(["bogus ACK / RST / FIN", "-", "-", "-",
+			([prog("ack-ts"), prog("rst"), prog("fin")] | join(" / "))]),
+		line(["egress segment without flags", "-", "-", "-", prog("out")]),
 		line(["answered SYN on one core, M/s", rate("echo"), rate("cookies"), rate("synproxy"),
 			rate("ours")]),
 		line(["clients under flood: success, p99", "-", felt("cookies"), felt("synproxy"),

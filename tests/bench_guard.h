@@ -152,6 +152,7 @@ static inline void guard_budgets(struct synwarden_bpf *s, const struct row *row,
 	put(s->maps.sw_settings, 0, &set);
 	MUST(bpf_map_lookup_elem(bpf_map__fd(s->maps.sw_tables), &zero, &use));
 	use.fin_pending = row->fin_waits;
+	use.fin_until_s = row->fin_waits ? ~0U : 0;
 	put(s->maps.sw_tables, 0, &use);
 }
 

@@ -26,8 +26,8 @@ def window_of(sock):
 
 
 class Forger:
-    def __init__(self, lab, pair):
-        self.lab, self.pair = lab, pair
+    def __init__(self, lab, pair, state):
+        self.lab, self.pair, self.state = lab, pair, state
         lab.client.enter()
         self.wire = rawtcp.Wire("c0", "02:00:00:00:09:01", "02:00:00:00:09:02")
         client, server = lab.address[pair.family]
@@ -46,6 +46,8 @@ class Forger:
 
     def resets(self):
         for seq in itertools.chain(*self.places()):
+            if seq == -1 and self.state == "CLOSE-WAIT":
+                continue  # Linux takes it, for stacks that do not count their FIN
             for flags in (RST, RST | ACK):
                 self.send(flags, seq)
 
@@ -105,7 +107,7 @@ def attack(lab, family, sport, state):
     settle(lab, pair, state, "before")
     for what in ("resets", "syns", "fins", "data", "right_acks"):
         time.sleep(0.05)
-        forger = Forger(lab, pair)
+        forger = Forger(lab, pair, state)
         getattr(forger, what)()
         settle(lab, pair, state, "forged " + what)
         use(pair, state)
@@ -120,7 +122,7 @@ def time_wait(lab, family, sport):
     """RST, FIN and old SYNs end no TIME-WAIT (RFC 1337)."""
     pair = Pair(lab, family, sport)
     pair.echo()
-    forger = Forger(lab, pair)
+    forger = Forger(lab, pair, "TIME-WAIT")
     pair.s.close()
     pair.c.close()
     settle(lab, pair, "TIME-WAIT", "before")

@@ -51,14 +51,14 @@ class Host:
     def socket(self, family):
         self.enter()
         sock = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET)
+        if family == 6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.settimeout(5)
         return sock
 
     def listener(self, family, port=PORT, backlog=4096):
         sock = self.socket(family)
-        if family == 6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(("", port))
         sock.listen(backlog)
         return sock
@@ -108,9 +108,10 @@ class Lab:
 
     def gate(self, out="", in_=""):
         """Rules of nft, of what leaves and reaches the client: each ends in `drop` here."""
-        rules = ["add table inet gate", "delete table inet gate"]
+        table = "table inet gate%d" % os.getpid()
+        rules = ["add " + table, "delete " + table]
         if out or in_:
-            rules.append("table inet gate {")
+            rules.append(table + " {")
             for hook, match in (("output", out), ("input", in_)):
                 if match:
                     rules.append("chain %s { type filter hook %s priority 0; %s drop; }" % (
@@ -131,18 +132,18 @@ class Lab:
 class Pair:
     """One connection from client to server, both ends."""
 
-    def __init__(self, lab, family, sport, accept=True):
+    def __init__(self, lab, family, sport, accept=True, port=PORT):
         self.lab, self.family, self.sport = lab, family, sport
         self.key = (lab.address[family][0], sport)
         self.c = lab.client.socket(family)
         self.c.bind(("", sport))
-        self.c.connect((lab.address[family][1], PORT))
+        self.c.connect((lab.address[family][1], port))
         self.s = None
-        if accept:
-            self.accept()
+        if accept and port == PORT:
+            self.accept(lab.listeners[family])
 
-    def accept(self):
-        self.s, peer = self.lab.listeners[self.family].accept()
+    def accept(self, listener):
+        self.s, peer = listener.accept()
         self.s.settimeout(5)
         check(peer[1] == self.sport, "accepted another", peer)
 

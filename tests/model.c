@@ -69,10 +69,20 @@ static bool revives(const struct model *m, const struct segment *s)
 	       (completes(&next, &m->fresh) || completes(&next, &m->spent));
 }
 
+/* The kernel's cookie adds the client's number and the index of its MSS, one of four. */
+static bool is_alike(const struct model *m, const struct segment *s)
+{
+	uint32_t apart = s->ack - s->seq;
+
+	return m->loose && (s->flags & (SYN | RST | ACK)) == ACK && !completes(s, &m->fresh) &&
+	       (apart - (m->spent.cookie - m->spent.isn) + 3 <= 6 ||
+		apart - (m->fresh.cookie - m->fresh.isn) + 3 <= 6);
+}
+
 /* No socket: a cookie opens, nothing else does. */
 static struct model_step in_closed(const struct model *m, const struct segment *s)
 {
-	bool again = completes(s, &m->spent) || revives(m, s);
+	bool again = completes(s, &m->spent) || revives(m, s) || is_alike(m, s);
 	struct model_step step = stays(m, MODEL_DROP);
 
 	if ((s->flags & (SYN | ACK)) == SYN)
@@ -108,7 +118,10 @@ static struct model_step in_rst(const struct model *m, const struct segment *s)
 	exact |= is_done(m->host) && s->seq + 1 == m->rcv_nxt;
 	if (exact)
 		return (struct model_step){ .state = SW_FREE, .moves = true, .accepted = true };
-	if (s->seq - m->rcv_nxt <= m->rcv_end - m->rcv_nxt) {
+	/* a SYN-ACK with the kernel's cookie offers a little more or less than the host will */
+	if (m->loose && s->seq - m->rcv_end + 4096 < 8192) {
+		step.verdict = MODEL_EITHER;
+	} else if (s->seq - m->rcv_nxt <= m->rcv_end - m->rcv_nxt) {
 		step.verdict = MODEL_PASS;
 		step.may_end = m->small; /* Linux is content with the window there */
 	}
@@ -176,7 +189,7 @@ struct model_step model_in(const struct model *m, const struct segment *s)
 	bool is_whole, ours, odd, ahead = is_after(s->ack, m->snd_nxt);
 
 	if (!is_legal(s->flags))
-		return stays(m, MODEL_DROP);
+		return stays(m, MODEL_ILLEGAL);
 	if (s->broken)
 		return stays(m, MODEL_EITHER);
 	if (m->host == SW_FREE)
@@ -227,20 +240,25 @@ void model_sent(struct model *m, const struct segment *s, const struct model_ste
 			m->spent = m->fresh;
 			m->fresh.is_there = false;
 		}
-		m->isn = m->spent.isn;
-		m->host_isn = m->spent.cookie;
+		m->isn = revives(m, s) ? s->seq : s->seq - 1;
+		m->host_isn = s->ack - 1;
 		m->snd_nxt = m->host_isn + 1;
 		m->rcv_nxt = m->isn + 1;
 		m->rcv_end = m->rcv_nxt + m->spent.window;
-		m->acked = m->rcv_nxt;
+		m->acked = m->said = m->rcv_nxt;
 		m->pending = m->confused = m->fin_sent = false;
 		m->syn_ns = 0;
 	}
+	m->confused |= m->pending && s->len && is_after(fin, m->fin);
+	if (s->len && is_after(fin, m->said) && fin - m->rcv_nxt < 1 << 24)
+		m->said = fin;
+	/* a FIN that reaches beyond the window: what becomes of it, only the host knows */
+	m->confused |= s->flags & FIN && step->may_be_refused && m->host > SW_CLOSED;
 	if (!(s->flags & FIN) || s->flags & (SYN | RST) || step->verdict != MODEL_PASS ||
 	    !step->accepted || is_done(m->host) || m->host <= SW_CLOSED ||
 	    !is_after(fin + 1, m->rcv_nxt))
 		return;
-	m->confused |= m->pending && m->fin != fin;
+	m->confused |= (m->pending && m->fin != fin) || is_after(m->said, fin);
 	m->pending = true;
 	m->fin = fin;
 }
@@ -265,7 +283,7 @@ static void out_syn_ack(struct model *m, const struct frame *f)
 	if (m->host == SW_SYN_RECEIVED && m->host_isn == f->seq && m->rcv_nxt == f->ack)
 		return; /* again */
 	begin(m, f);
-	m->rcv_nxt = m->acked = f->ack;
+	m->rcv_nxt = m->acked = m->said = f->ack;
 	m->isn = f->ack - 1;
 	m->host_isn = f->seq;
 	m->snd_nxt = f->seq + 1;

@@ -16,6 +16,8 @@ enum model_verdict {
 	MODEL_DROP,
 	MODEL_ANSWER, /* with a cookie */
 	MODEL_EITHER,
+	MODEL_ILLEGAL, /* dropped for its flags */
+	MODEL_VERDICTS,
 };
 
 struct model {
@@ -25,7 +27,8 @@ struct model {
 	enum sw_state state, other;
 	bool pending;    /* the client's FIN came too early */
 	uint32_t fin;    /* its number */
-	bool confused;   /* two FINs of the client at different places */
+	bool confused;   /* FINs at different places, or data behind one: no client says so */
+	uint32_t said;   /* end of the client's data, whether it arrived in order or not */
 	uint64_t syn_ns; /* an older SYN passed in TIME-WAIT */
 
 	enum sw_state host; /* what the host holds */
@@ -42,6 +45,7 @@ struct model {
 		bool is_there;
 		uint32_t isn, cookie, window;
 	} fresh, spent;
+	bool loose; /* the kernel's cookies: numbers moved alike are as good, and it forgets none */
 };
 
 struct segment {

@@ -1,18 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Speed over connections the guard opened, as a ratio to connections it did not. Minutes long
-# and moved by whatever else the machine does, so only with SW_SPEED=1.
+# Speed with the guard, as a ratio of medians over rounds in which both sides take turns.
+# Minutes long and moved by whatever else the machine does, so only with SW_SPEED=1.
 #
-# The baseline is a device with an XDP program that passes everything: any XDP on a veth
-# turns large segments off, whatever the program, and that is not the guard's doing.
+# Two questions, two baselines. What a cookie does to a connection: the same guard in mode
+# monitor, which lets the host make the connection itself. What the guard costs: a device with
+# an XDP program that passes everything, since any XDP on a veth turns large segments off.
 
 set -euo pipefail
 # shellcheck source=tests/netns_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
 
-need_speed() { [ "${SW_SPEED-}" = 1 ] || skip "takes minutes: SW_SPEED=1"; need iperf3; }
+need_speed() { [ "${SW_SPEED-}" = 1 ] || skip "takes minutes: SW_SPEED=1"; need iperf3 "$@"; }
 
+# --- what is measured ---------------------------------------------------------------------
 # iperf ARGS...: Mbit/s as received; the server on core 0, the client on core 1
 iperf() {
 	start server "$T/iperf-server" taskset -c 0 iperf3 -s -1 -p 5201
@@ -22,38 +24,74 @@ iperf() {
 	jq '.end.sum_received.bits_per_second / 1e6 | round' "$T/iperf"
 }
 
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", a / b }'; }
+# keepalive SECONDS: requests/s of 50 connections that stay; the server is on the last core
+keepalive() {
+	cl taskset -c 0 wrk -t 1 -c 50 -d "$1" "http://$URL/" > "$T/wrk"
+	! grep -E 'Socket errors|Non-2xx' "$T/wrk" >&2 || return 1
+	awk '/^Requests\/sec:/ { printf "%.0f\n", $2 }' "$T/wrk"
+}
 
-with_guard() { guard_up "$MODE" 5201; }
-without_guard() {
+# --- under what ---------------------------------------------------------------------------
+# Services: iperf3's port and the web server's.
+cookie_up() { guard_up "$MODE" 5201 80; }
+cookie_down() {
+	[ "$(packets tc_handed_over)" -ge 1 ] || fail "the connection was not made by a cookie"
+	expect_gt "segments found in the table" "$(packets pass_known)" 1000
+	check_identity
+	guard detach --all
+}
+
+host_up() {
+	guard attach s0 --xdp "$MODE" > "$T/attach"
+	guard service add any 5201 --mode monitor
+	guard service add any 80 --mode monitor
+}
+host_down() {
+	expect_eq "connections made by a cookie" 0 "$(packets tc_handed_over)"
+	check_identity
+	guard detach --all
+}
+
+bare_up() {
 	local generic=()
 	[ "$MODE" = native ] || generic=(--generic)
 	start server "$T/pass-s0" "$FLOOD" --pass --dev s0 --seconds 3600 "${generic[@]}"
 	PASS[s0]=$STARTED
 	wait_until 5 grep -q ready "$T/pass-s0"
 }
-end_guard() { check_identity; guard detach --all; }
-end_without() { stop "${PASS[s0]}"; unset "PASS[s0]"; }
+bare_down() { stop "${PASS[s0]}"; unset "PASS[s0]"; }
 
-# compare_speed ROUNDS LOW IPERF-ARGS...: alternating; the ratio of the medians to the baseline
+# --- compared -----------------------------------------------------------------------------
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", a / b }'; }
+
+# one_turn SUBJECT WHAT...
+one_turn() {
+	local subject=$1
+	shift
+	"${subject}_up"
+	"$@" >> "$T/$subject"
+	"${subject}_down"
+}
+
+# compare_speed ROUNDS LOW SUBJECT BASELINE WHAT...: who goes first changes from round to round
 compare_speed() {
-	local rounds=$1 low=$2 n r
-	shift 2
-	rm -f "$T/with" "$T/without"
+	local rounds=$1 low=$2 subject=$3 base=$4 n r
+	shift 4
+	rm -f "$T/$subject" "$T/$base"
 	for n in $(seq "$rounds"); do
-		with_guard
-		iperf "$@" >> "$T/with"
-		[ "$(packets tc_handed_over)" -ge 1 ] || fail "the connection was not made by a cookie"
-		end_guard
-		without_guard
-		iperf "$@" >> "$T/without"
-		end_without
+		if [ $((n % 2)) = 1 ]; then
+			one_turn "$subject" "$@"
+			one_turn "$base" "$@"
+		else
+			one_turn "$base" "$@"
+			one_turn "$subject" "$@"
+		fi
 	done
-	r=$(ratio "$(median < "$T/with")" "$(median < "$T/without")")
-	say "MEASURED ${SA}: iperf3 $*: $(median < "$T/with") Mbit/s, without $(median < "$T/without")," \
+	r=$(ratio "$(median < "$T/$subject")" "$(median < "$T/$base")")
+	say "MEASURED ${SA}: $*: $subject $(median < "$T/$subject"), $base $(median < "$T/$base")," \
 		"ratio $r ($rounds rounds)"
-	expect_ge "ratio to the speed without a guard" "$r" "$low"
+	expect_ge "$*: $subject by $base" "$r" "$low"
 }
 
 test_gigabyte_each_way_at_full_speed() { # C03 A09 @modes @limit=600
@@ -62,8 +100,8 @@ test_gigabyte_each_way_at_full_speed() { # C03 A09 @modes @limit=600
 	net_up
 	for f in 4 6; do
 		family $f
-		compare_speed 7 0.97 -n 1G
-		compare_speed 7 0.97 -n 1G -R
+		compare_speed 9 0.97 cookie host iperf -n 1G
+		compare_speed 9 0.97 cookie host iperf -n 1G -R
 	done
 }
 
@@ -74,10 +112,24 @@ test_long_path_first_ten_seconds() { # C03 A09 @limit=900
 	for cc in cubic bbr; do
 		for f in 4 6; do
 			family $f
-			compare_speed 3 0.95 -t 10 -R -C $cc
-			compare_speed 3 0.95 -t 10 -C $cc
+			compare_speed 3 0.95 cookie bare iperf -t 10 -R -C $cc
+			compare_speed 3 0.95 cookie bare iperf -t 10 -C $cc
 		done
 	done
+}
+
+test_established_connections_keep_their_speed() { # D06 @modes @limit=900
+	local f
+	need_speed wrk
+	net_up
+	start_nginx
+	for f in 4 6; do
+		family $f
+		compare_speed 9 0.98 cookie bare iperf -t 2
+		compare_speed 9 0.98 cookie bare iperf -t 2 -R
+		compare_speed 9 0.98 cookie bare keepalive 2
+	done
+	stop_nginx
 }
 
 run_tests "$@"

@@ -9,11 +9,17 @@ set -euo pipefail
 # shellcheck source=tests/netns_conns_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_conns_lib.sh"
 
-test_every_close_step_by_step() { # G01 G02 G03 G04 G05 F16 @modes @limit=120
+test_every_close_step_by_step() { # G01 G02 G03 G04 G05 E08 F16 @modes @limit=120
+	local f pids=()
 	net_up
 	small_guard "$MODE" 80 1000-1100
-	cl "$PYTHON" "$HERE/states.py" > "$T/said"
-	say "MEASURED states compared with ss: $(cat "$T/said")"
+	guard service add any 81 --mode always --host-syns 100
+	for f in 4 6; do
+		start client "$T/said$f" "$PYTHON" "$HERE/states.py" $f
+		pids+=("$STARTED")
+	done
+	for f in "${pids[@]}"; do wait "$f" || fail "$(cat "$T/said4" "$T/said6")"; done
+	say "MEASURED states compared with ss: $(cat "$T/said4" "$T/said6")"
 	expect_eq "dropped" "" "$(drops)"
 	check_gauges
 }

@@ -86,8 +86,9 @@ TEST(cookie_counts_only_with_ack_and_without_syn_or_rst, "B08 I03 D02 D04")
 		{ { .flags = ACK | PSH, .payload = 999, .bad_tcp_csum = 1 },
 		  XDP_DROP,
 		  SW_DROP_TCP_CSUM },
-		/* the second data segment overtook the first, or belongs to nothing */
-		{ { .flags = ACK | PSH, .seq = 1000, .payload = 100 }, XDP_DROP, SW_DROP_COOKIE },
+		/* in one batch with the ACK; or of nothing, or overtaking it */
+		{ { .flags = ACK | PSH, .seq = 1000, .payload = 100 }, XDP_PASS, SW_PASS_KNOWN },
+		{ { .flags = ACK | PSH, .seq = 100000, .payload = 9 }, XDP_DROP, SW_DROP_COOKIE },
 		{ { .flags = ACK, .ack = 1 }, XDP_DROP, SW_DROP_COOKIE },
 	};
 	static struct handshake h;

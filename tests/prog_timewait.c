@@ -157,9 +157,9 @@ static void reuse_all(uint32_t seconds)
 		for (enum opening how = 0; how < OPENINGS && !test_failed(); how++) {
 			struct peer p;
 
-			if (how == OPEN_BARE4 && (reuses[i].ts || reuses[i].without))
-				continue;
 			peer_open(&p, how);
+			if (!p.ts && (reuses[i].ts || reuses[i].without))
+				continue;
 			reuse(&p, &reuses[i], (i + how) % 2, seconds);
 			tables_check();
 		}
@@ -241,7 +241,7 @@ TEST(host_that_heeds_no_reset_in_time_wait, "G07")
 
 	peer_prepare();
 	sysctl_write("net/ipv4/tcp_rfc1337", "1");
-	peer_open(&p, OPEN_COOKIE4);
+	peer_open(&p, OPEN_HOST4);
 	peer_bring(&p, SW_TIME_WAIT, true);
 	old = p.seq;
 	peer_syn(&p, old - 1000);

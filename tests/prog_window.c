@@ -300,6 +300,8 @@ TEST(window_scale_of_14, "F10")
 		uint32_t edge;
 
 		peer_begin(&p, hows[i]);
+		if (hows[i] != OPEN_HOST4 && guard.engine == SW_ENGINE_LISTENER)
+			continue; /* the kernel's cookie remembers no scale */
 		peer_syn(&p, 0xf0000000);
 		REQUIRE(peer_next(&p));
 		CHECK_EQ(p.last.opt.ws, 14);

@@ -11,6 +11,7 @@ import time
 import hosts
 from hosts import PORT, Pair, check, eventually, hard
 
+HOST_SYNS = 81  # the service whose SYNs the host answers
 CASES = []
 
 
@@ -22,7 +23,7 @@ def case(function):
 class Walk:
     """One case in one family."""
     sport = 41000
-    host_port = 1000
+    host_port = {4: 1000, 6: 1050}
     steps = 0
 
     def __init__(self, lab, family):
@@ -57,8 +58,8 @@ class Walk:
 
     def call(self, peer_port):
         """The host's own connection, from the next of its guarded ports without listener."""
-        Walk.host_port += 1
-        self.port = Walk.host_port
+        Walk.host_port[self.family] += 1
+        self.port = Walk.host_port[self.family]
         sock = self.lab.server.socket(self.family)
         sock.bind(("", self.port))
         sock.setblocking(False)
@@ -229,18 +230,17 @@ def fin_with_data(w):
 @case
 def opened_by_the_host_s_own_syn_queue(w):
     """Peace time: the host answers the SYN."""
-    w.lab.guard("service", "set", "any", str(PORT), "--host-syns", "100")
-    sport = w.next_port()
+    w.port, sport = HOST_SYNS, w.next_port()
+    listener = w.lab.server.listener(w.family, HOST_SYNS)
     w.lab.gate("tcp sport %d tcp flags & syn == 0" % sport)
-    pair = w.pair = Pair(w.lab, w.family, sport, accept=False)
+    pair = w.pair = Pair(w.lab, w.family, sport, port=HOST_SYNS)
     w.at("SYN-RECEIVED")
-    check(w.lab.conns()[pair.key]["table"] == "half-open", "table")
+    check(w.lab.conns(w.port)[pair.key]["table"] == "half-open", "table")
     w.release()
     pair.c.sendall(b"x" * 10)
-    pair.accept()
+    pair.accept(listener)
     w.at("ESTABLISHED")
-    check(w.lab.conns()[pair.key]["table"] == "proven", "table")
-    w.lab.guard("service", "set", "any", str(PORT), "--host-syns", "0")
+    check(w.lab.conns(w.port)[pair.key]["table"] == "proven", "table")
     hard(pair.c)
     pair.c.close()
     w.at("CLOSED")
@@ -301,16 +301,16 @@ def crossing_syns(w):
 
 
 def main():
-    lab = hosts.Lab()
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    for family in (4, 6):
-        for run in CASES:
-            if wanted not in run.__name__:
-                continue
-            try:
-                t0 = time.monotonic(); run(Walk(lab, family)); print(run.__name__, round(time.monotonic() - t0, 2), file=sys.stderr)
-            except (AssertionError, OSError) as error:
-                sys.exit("%s over IPv%d: %s" % (run.__name__, family, error))
+    """states.py 4|6 [CASE]"""
+    family, wanted = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
+    lab = hosts.Lab((family,))
+    for run in CASES:
+        if wanted not in run.__name__:
+            continue
+        try:
+            run(Walk(lab, family))
+        except (AssertionError, OSError) as error:
+            sys.exit("%s over IPv%d: %s" % (run.__name__, family, error))
     print(json.dumps({"cases": len(CASES), "steps": Walk.steps}))
 
 

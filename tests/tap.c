@@ -281,6 +281,18 @@ struct host_view host_view(uint8_t family, uint16_t client_port, uint16_t server
 	return view;
 }
 
+struct host_view host_view_of(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+	struct host_view view = { .full = true };
+
+	MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+	view.state = state_of_kernel(info.tcpi_state);
+	view.received = info.tcpi_bytes_received;
+	return view;
+}
+
 enum sw_state host_state(uint8_t family, uint16_t client_port, uint16_t server_port)
 {
 	return host_view(family, client_port, server_port).state;

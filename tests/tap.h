@@ -31,6 +31,7 @@ struct host_view {
 	uint64_t received;   /* full: sequence numbers since the SYN's */
 };
 
+struct host_view host_view_of(int fd); /* the same of a program's socket */
 struct host_view host_view(uint8_t family, uint16_t client_port, uint16_t server_port);
 enum sw_state host_state(uint8_t family, uint16_t client_port, uint16_t server_port);
 

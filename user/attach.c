@@ -271,7 +271,8 @@ static int rxvlan_off(const struct guard *g, struct dev_state *d)
 	return 0;
 }
 
-static int check_device(const char *name, __u32 ifindex, struct sw_dev *dev)
+static int check_device(const struct guard *g, const char *name, __u32 ifindex,
+			struct sw_dev *dev)
 {
 	int type = netdev_type(name);
 	struct xdp_owner owner;
@@ -279,6 +280,13 @@ static int check_device(const char *name, __u32 ifindex, struct sw_dev *dev)
 
 	if (type != ARPHRD_ETHER)
 		return log_refuse(-EOPNOTSUPP, "%s: not an Ethernet device (type %d)", name, type);
+	/* what a bridge passes up has lost the request socket of its handshake */
+	if (g->engine == SW_ENGINE_REQSK && netdev_is_bridge_port(name)) {
+		log_refuse(-EOPNOTSUPP, "%s: port of a bridge, which engine reqsk cannot guard",
+			   name);
+		log_hint("--engine listener guards the host behind a bridge");
+		return -EOPNOTSUPP;
+	}
 	err = netdev_mac(name, dev->mac);
 	if (err)
 		return log_err(err, "%s: read its MAC address", name);
@@ -344,7 +352,7 @@ int dev_attach(struct guard *g, const char *name, enum xdp_mode mode)
 	if (!d.ifindex)
 		return log_refuse(-ENODEV, "no device '%s' in this network namespace", name);
 	snprintf(d.dev.name, sizeof(d.dev.name), "%s", name);
-	err = check_device(name, d.ifindex, &d.dev);
+	err = check_device(g, name, d.ifindex, &d.dev);
 	if (err)
 		return err;
 	err = dev_hook_up(g, &d, mode);

@@ -154,6 +154,7 @@ struct xdp_owner {
 int netdev_mac(const char *name, __u8 mac[6]);
 int netdev_type(const char *name); /* ARPHRD_* */
 int netdev_mtu(const char *name);
+bool netdev_is_bridge_port(const char *name);
 int netdev_driver(const char *name, char *driver, size_t size);
 int netdev_queues(const char *name, __u32 *rx, __u32 *tx);
 /* 1 on, 0 off, negative: the driver does not say. */

@@ -57,6 +57,14 @@ int netdev_mtu(const char *name)
 	return err ? err : req.ifr_mtu;
 }
 
+bool netdev_is_bridge_port(const char *name)
+{
+	char path[PATH_MAX];
+
+	return !path_format(path, sizeof(path), "/sys/class/net/%s/brport", name) &&
+	       !access(path, F_OK);
+}
+
 int netdev_driver(const char *name, char *driver, size_t size)
 {
 	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };

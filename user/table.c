@@ -117,7 +117,7 @@ void tables_use(const struct tables *t, enum sw_table table, struct sw_table_use
 
 	use->used = load(&from->used);
 	use->full = load(&from->full);
-	use->reported = load(&from->reported);
+	use->reported = __atomic_load_n(&from->reported, __ATOMIC_RELAXED);
 	use->fin_pending = load(&from->fin_pending);
 }
 
