@@ -126,9 +126,9 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
  * order, or close to it. Not if the host may have no room for the connection: its listener
  * would reset a client whose retransmission would have been welcome.
  */
-static __always_inline bool is_close_behind(struct sw_pkt *p, const struct sw_host *h)
+static __always_inline bool is_close_behind(struct sw_pkt *p, const struct sw_host *h,
+					    struct sw_conn *c)
 {
-	struct sw_conn *c = conn_at(conn_find(p));
 	__u32 payload = p->l4_len - p->doff;
 	union sw_word from, to;
 
@@ -157,9 +157,10 @@ static __always_inline bool is_close_behind(struct sw_pkt *p, const struct sw_ho
 
 /* A tuple that none of the tables knows, nor the host, as far as it was asked. */
 static __always_inline enum sw_reason judge_stray(struct sw_pkt *p, const struct sw_host *h,
-						  struct sw_cookie *c, bool own)
+						  struct sw_conn *conn, struct sw_cookie *c,
+						  bool own)
 {
-	if (is_close_behind(p, h))
+	if (is_close_behind(p, h, conn))
 		return p->flags & TH_RST ? SW_PASS_RST : SW_PASS_KNOWN;
 	if (p->flags & TH_RST)
 		return SW_DROP_RST;
@@ -179,17 +180,6 @@ static __always_inline enum sw_reason judge_stray(struct sw_pkt *p, const struct
 			return SW_DROP_EXPIRED;
 	}
 	return SW_DROP_COOKIE;
-}
-
-/*
- * Whether the host may hold p's tuple. Its listener's own cookies leave no trace in the
- * filter, so while one may be about (with engine listener: always) every ACK is worth it.
- */
-static __always_inline bool is_worth_asking(const struct sw_pkt *p, const struct sw_settings *set)
-{
-	return live_maybe(p->hash, set) ||
-	       ((p->flags & (TH_ACK | TH_SYN | TH_RST)) == TH_ACK &&
-		(sw_boot.engine == SW_ENGINE_LISTENER || p->now_ns < set->grace_until_ns));
 }
 
 /* By the host's socket; a cookie that its listener takes makes an entry, as one of ours does. */
@@ -213,16 +203,24 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 	struct sw_cookie *c;
 	struct sw_conn *conn = NULL;
 	enum sw_reason r;
-	bool own, ask;
+	bool own, maybe, ask;
 
 	if (!p || !h || !set)
 		return SW_DROP_BUG;
+	/*
+	 * What is in the tables is in the filter. Cookies of the host's own listener leave no
+	 * trace there: while one may be about (with engine listener, always) each ACK is asked for.
+	 */
+	maybe = live_maybe(p->hash, set);
+	if (!maybe && p->flags & (TH_RST | TH_SYN))
+		return p->flags & TH_RST ? SW_DROP_RST : SW_DROP_SYNACK;
 	c = &p->cookie;
 	__builtin_memset(c, 0, sizeof(*c));
 	if (epoch_of(p->now_ns + SW_CLOCK_LAG_NS) != epoch_of(p->now_ns))
 		p->now_ns = bpf_ktime_get_ns(); /* another CPU may be in the next epoch */
-	ask = is_worth_asking(p, set);
-	if (ask)
+	ask = maybe || ((p->flags & (TH_ACK | TH_SYN | TH_RST)) == TH_ACK &&
+			(sw_boot.engine == SW_ENGINE_LISTENER || p->now_ns < set->grace_until_ns));
+	if (maybe)
 		conn = conn_at(conn_find(p));
 	if (conn && conn->flags & SW_CONN_CONFIRMED && conn->state != SW_CLOSED) {
 		r = judge_asked(ctx, p);
@@ -240,7 +238,7 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 	if (ask && sw_boot.engine == SW_ENGINE_REQSK &&
 	    !budget_take(SW_BUDGET_ASK, set->ask_pps, p->now_ns)) {
 		/* RST and SYN-ACK can wait, and what only the grace spoke for is tried again */
-		if (live_maybe(p->hash, set) && !(p->flags & (TH_RST | TH_SYN)))
+		if (maybe && !(p->flags & (TH_RST | TH_SYN)))
 			return SW_PASS_UNASKED;
 		ask = false;
 	}
@@ -249,7 +247,7 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 		if (r)
 			return r;
 	}
-	return judge_stray(p, h, c, own);
+	return judge_stray(p, h, conn, c, own);
 }
 
 #endif /* SW_ACK_H */

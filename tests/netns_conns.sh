@@ -127,6 +127,7 @@ test_guard_comes_to_a_thousand_live_connections() { # F15 K08 @limit=120
 	expect_eq "connections" 1000 "$(jq '[.states[]] | add' "$T/with")"
 	expect_eq "broken" 0 "$(field broken < "$T/with")"
 	expect_eq "resets" '{"client":0,"server":0}' "$(jq -c .resets "$T/with")"
+	expect_eq "resets as it came" '{"client":0,"server":0}' "$(jq -c .resets_before_gate "$T/with")"
 	expect_eq "dropped" '{}' "$(jq -c .dropped "$T/with")"
 	# of the sockets that talked all the time, and of all once the gate was open
 	expect_le "retransmitted by the talking" "$(jq .retransmitted.talking "$T/with")" \
