@@ -7,6 +7,7 @@
 #include "ack.h"
 #include "clock.h"
 #include "egress.h"
+#include "everyday.h"
 #include "parse.h"
 #include "service.h"
 #include "syn.h"
@@ -108,13 +109,6 @@ static __always_inline enum sw_reason check_segment(struct xdp_md *ctx, const st
 	if (is_bad_flags(p->flags))
 		return SW_DROP_FLAGS;
 	return SW_CONTINUE;
-}
-
-/* ACK or data, and nothing in its headers to look at further. */
-static __always_inline bool is_plain(const struct sw_pkt *p)
-{
-	return (p->flags & (TH_FIN | TH_SYN | TH_RST | TH_ACK)) == TH_ACK && !p->frag &&
-	       !p->ip_opts && p->doff >= sizeof(struct tcphdr) && p->doff <= p->l4_len;
 }
 
 /* A TCP segment whose ports are known. */

@@ -10,6 +10,7 @@
  * holds counts; the last has no condition. Verdicts:
  *
  *	P  passes; refreshes the entry
+ *	q  passes; refreshes nothing
  *	p  passes on the connection's budget, for the host answers it; refreshes nothing
  *	D  dropped
  *	K  answered with a cookie, nothing is stored
@@ -40,22 +41,23 @@ static const struct row_in {
 	{ "SYN-RECEIVED",
 	  { "same:P p", "crossing,same,ours:P>EST p", "P>EST", "p", "D", "hole:P>EST+fin P>CWT+fin",
 	    "P>CLO", "p+rst", "D" } },
-	/* near: an entry with fresh numbers lets 256 kB around them pass unasked, see conns.h.
-	 * Costs the host a duplicate ACK, which it limits itself. */
+	/* near: an entry with fresh numbers lets 256 kB around them pass unasked, see conns.h; those
+	 * behind them prove no life. Costs the host a duplicate ACK, which it limits itself. */
 	{ "ESTABLISHED",
-	  { "p", "p", "P", "near:P p", "near:P over:p D", "hole:P+fin P>CWT+fin", "P>CLO", "p+rst",
-	    "D" } },
+	  { "p", "p", "behind:q P", "behind:q near:P p", "behind:q near:P over:p D",
+	    "hole:P+fin P>CWT+fin", "P>CLO", "p+rst", "D" } },
 	/* over: RFC 9293 has no such thing, but a client may overrun a window that shrank */
 	{ "FIN-WAIT-1",
 	  { "p", "p", "ours:P>FW2 P", "p", "over:p D",
 	    "hole,ours:P>FW2+fin hole:P+fin ours:P>TWT+fin P>CNG+fin", "P>CLO", "p+rst", "D" } },
 	{ "FIN-WAIT-2",
-	  { "p", "p", "P", "near:P p", "near:P over:p D", "hole:P+fin P>TWT+fin", "P>CLO", "p+rst",
-	    "D" } },
+	  { "p", "p", "behind:q P", "behind:q near:P p", "behind:q near:P over:p D",
+	    "hole:P+fin P>TWT+fin", "P>CLO", "p+rst", "D" } },
 	/* past: nothing can follow the client's FIN. The FIN again, if it acknowledges ours, is as
 	 * good as its ACK */
 	{ "CLOSE-WAIT",
-	  { "p", "p", "past:D P", "near:P p", "near:P D", "again:P D", "P>CLO", "p+rst", "D" } },
+	  { "p", "p", "past:D behind:q P", "behind:q near:P p", "behind:q near:P D", "again:P D",
+	    "P>CLO", "p+rst", "D" } },
 	{ "CLOSING",
 	  { "p", "p", "past:D ours:P>TWT P", "p", "D", "again,ours:P>TWT again:P D", "P>CLO",
 	    "p+rst", "D" } },
@@ -238,6 +240,7 @@ enum condition {
 	IF_PAST = 128,
 	IF_AGAIN = 256,
 	IF_CROSSING = 512,
+	IF_BEHIND = 1024, /* near, and left of the entry's number */
 };
 
 static bool is_left(const struct peer *p, const struct acase *c)
@@ -313,7 +316,7 @@ static unsigned int conditions_of(const struct peer *p, const struct acase *c)
 	if (p->place == AT_CROSSING)
 		is |= IF_CROSSING;
 	if (is_near(p, c))
-		is |= IF_NEAR;
+		is |= (int32_t)(seq - p->rcv_nxt) < 0 ? IF_BEHIND : IF_NEAR;
 	if (c->pos == POS_RIGHT)
 		is |= IF_OVER;
 	if (c->pos == POS_MIDDLE || c->pos == POS_EDGE)
@@ -331,10 +334,10 @@ static bool holds(const char *text, size_t len, unsigned int is)
 		const char *name;
 		unsigned int bit;
 	} words[] = {
-		{ "same", IF_SAME },         { "newer", IF_NEWER }, { "ours", IF_OURS },
-		{ "cookie", IF_COOKIE },     { "near", IF_NEAR },   { "over", IF_OVER },
-		{ "hole", IF_HOLE },         { "past", IF_PAST },   { "again", IF_AGAIN },
-		{ "crossing", IF_CROSSING },
+		{ "same", IF_SAME },         { "newer", IF_NEWER },   { "ours", IF_OURS },
+		{ "cookie", IF_COOKIE },     { "near", IF_NEAR },     { "over", IF_OVER },
+		{ "hole", IF_HOLE },         { "past", IF_PAST },     { "again", IF_AGAIN },
+		{ "crossing", IF_CROSSING }, { "behind", IF_BEHIND },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)

@@ -96,8 +96,10 @@ test_bad_path_for_a_whole_transfer() { # D06 @limit=120
 
 # 29,000 ports of one address, each twice, whichever end keeps the TIME-WAIT
 test_ports_of_one_address_again_and_again() { # G11 C05 K07 @modes @limit=120
-	local f count=60000
-	[ "$MODE" = native ] || count=30000
+	# n: in generic mode a veth takes each CPU's frames by itself, so a RST may come before the
+	# ACK it was sent after; who holds nothing before that ACK then opens what was reset
+	local f count=60000 pattern=cscsrsRsn
+	[ "$MODE" = native ] || count=30000 pattern=cscsrsR
 	net_up
 	sv sysctl -qw net.core.somaxconn=4096
 	cl sysctl -qw net.ipv4.tcp_tw_reuse=1
@@ -105,7 +107,7 @@ test_ports_of_one_address_again_and_again() { # G11 C05 K07 @modes @limit=120
 	guard_up "$MODE" 80
 	for f in 4 6; do
 		family $f
-		churn --ports 20000-48999 --pattern cscsrsRsn --count $count --parallel 100 > "$T/churned"
+		churn --ports 20000-48999 --pattern $pattern --count $count --parallel 100 > "$T/churned"
 		say "MEASURED IPv$f: $(cat "$T/churned")"
 		expect_eq "connections over IPv$f" $count "$(field ok < "$T/churned")"
 		expect_le "that needed a second SYN" "$(field slow < "$T/churned")" $((count / 1000))

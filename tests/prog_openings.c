@@ -26,7 +26,7 @@ static void end(struct peer *p)
 }
 
 /* The third segment lost: data opens. With FIN: it opens and closes. */
-TEST(third_segment_brings_data_or_a_fin, "D02 B08 C05")
+TEST(third_segment_brings_data_or_a_fin, "D02 B08")
 {
 	peer_prepare();
 	for (enum opening how = 0; how < OPENINGS; how++)

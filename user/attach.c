@@ -271,8 +271,7 @@ static int rxvlan_off(const struct guard *g, struct dev_state *d)
 	return 0;
 }
 
-static int check_device(const struct guard *g, const char *name, __u32 ifindex,
-			struct sw_dev *dev)
+static int check_device(const struct guard *g, const char *name, __u32 ifindex, struct sw_dev *dev)
 {
 	int type = netdev_type(name);
 	struct xdp_owner owner;
