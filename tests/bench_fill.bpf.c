@@ -11,6 +11,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 struct bench_fill fill;
+const volatile __u32 ask_budget = SW_BUDGET_ASK; /* where the guard counts its questions */
 
 SEC("xdp")
 int bench_fill(struct xdp_md *ctx)

@@ -139,21 +139,39 @@ static inline struct bpf_program *guard_program(struct synwarden_bpf *s, const s
 	return row->where == TC_OUT ? s->progs.sw_tc_out : s->progs.sw_xdp;
 }
 
-/* The budgets say whether a question is asked: without one the packet's reason is another. */
-static inline void guard_budgets(struct synwarden_bpf *s, const struct row *row, bool ask)
+static inline void guard_budgets(struct synwarden_bpf *s, const struct row *row)
 {
 	struct sw_table_use use;
 	struct sw_settings set;
 	__u32 zero = 0;
 
 	MUST(bpf_map_lookup_elem(bpf_map__fd(s->maps.sw_settings), &zero, &set));
-	set.ask_pps = ask ? FREELY : 0;
+	set.ask_pps = row->asked == NEVER ? 0 : FREELY;
 	set.challenge_pps = row->challenges;
 	put(s->maps.sw_settings, 0, &set);
 	MUST(bpf_map_lookup_elem(bpf_map__fd(s->maps.sw_tables), &zero, &use));
 	use.fin_pending = row->fin_waits;
 	use.fin_until_s = row->fin_waits ? ~0U : 0;
 	put(s->maps.sw_tables, 0, &use);
+}
+
+/* Questions in the current second, of all CPUs; bpf/maps.h has the struct. */
+static inline __u64 guard_asked(struct synwarden_bpf *s, int cpus)
+{
+	struct bench_fill_bpf *b = bench_fill_bpf__open();
+	static struct {
+		__u64 second, used;
+	} each[MAX_CPUS];
+	__u64 sum = 0;
+
+	if (!b)
+		die("open of the filling program: %m");
+	MUST(bpf_map_lookup_elem(bpf_map__fd(s->maps.sw_budget), (void *)&b->rodata->ask_budget,
+				 each));
+	for (int i = 0; i < cpus; i++)
+		sum += each[i].used;
+	bench_fill_bpf__destroy(b);
+	return sum;
 }
 
 static inline __u64 guard_counted(struct synwarden_bpf *s, enum sw_reason reason, int cpus)

@@ -159,13 +159,20 @@ void map_zero(const char *name)
 	free(zero);
 }
 
+void conns_forget(void)
+{
+	static const char *const forget[] = { "sw_conns", "sw_half", "sw_gauges", "sw_tables" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(forget); i++)
+		map_zero(forget[i]);
+}
+
 void maps_forget(void)
 {
-	static const char *const forget[] = {
-		"sw_live",  "sw_used", "sw_cap",    "sw_host",   "sw_budget",
-		"sw_conns", "sw_half", "sw_gauges", "sw_tables", "sw_challenge",
-	};
+	static const char *const forget[] = { "sw_live", "sw_used",   "sw_cap",
+					      "sw_host", "sw_budget", "sw_challenge" };
 
+	conns_forget();
 	for (size_t i = 0; i < ARRAY_SIZE(forget); i++)
 		map_zero(forget[i]);
 }

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")"
 
 # built in on some kernels, so only what is then missing matters, and a test will tell
-for module in veth virtio_net 8021q bonding sch_ingress cls_bpf; do
+for module in veth virtio_net 8021q bonding sch_ingress cls_bpf tun tcp_diag; do
 	modprobe -q "$module" || echo "# no module $module"
 done
 ip link set lo up

@@ -215,11 +215,12 @@ TEST(seq_off_by_up_to_4096_is_refused, "B05 D04")
 		handshake_ack(&h, NULL, &p);
 		for (int off = -reach; off <= reach; off++) {
 			packet_set_tcp(&p, h.client_isn + 1 + (uint32_t)off, h.cookie + 1);
-			if (off == 0)
-				CHECK_EQ(run_bare(xdp_fd(), &p), XDP_PASS);
-			else if (off != -1 || !h.ts)
+			if (off && (off != -1 || !h.ts))
 				accepted += run_bare(xdp_fd(), &p) != XDP_DROP;
 		}
+		/* last: what is close behind the good one passes */
+		packet_set_tcp(&p, h.client_isn + 1, h.cookie + 1);
+		CHECK_EQ(run_bare(xdp_fd(), &p), XDP_PASS);
 		if (accepted > 1)
 			FAIL("%s: %u of 8191 accepted", formats[f].name, accepted);
 	}

@@ -109,6 +109,7 @@ static void expect_key(const struct handshake *h, enum sw_reason reason)
 	static struct packet ack;
 	struct result r;
 
+	conns_forget(); /* the cookie alone shall speak */
 	handshake_ack(h, NULL, &ack);
 	r = run_xdp(&ack);
 	CHECK_RESULT(&r, reason == SW_PASS_COOKIE ? XDP_PASS : XDP_DROP, reason);
