@@ -60,7 +60,7 @@ void device_write(unsigned int ifindex, const uint8_t mac[6], bool native);
 unsigned int scaled(unsigned int n);
 unsigned int stride(void);
 void maps_forget(void);          /* zero caches, filters, budgets and caps */
-void conns_forget(void);        /* zero the connection tables alone */
+void conns_forget(void);         /* zero the connection tables alone */
 void map_zero(const char *name); /* any kind of array */
 int map_fd(const char *name);
 /* A mapped array itself; it stays mapped. */

@@ -99,6 +99,19 @@ static void add_address6(int fd, const char *text)
 	MUST(ioctl(fd, SIOCSIFADDR, &req));
 }
 
+/* A new IPv6 address can be bound once the kernel's worker has let it. */
+static void address6_settle(const char *text)
+{
+	struct sockaddr_in6 addr = { .sin6_family = AF_INET6 };
+	int fd = MUST(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	unsigned int tries = 0;
+
+	REQUIRE(inet_pton(AF_INET6, text, &addr.sin6_addr) == 1);
+	while (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) && tries++ < 2000)
+		sleep_ms(1);
+	close(fd);
+}
+
 void host_enter(void)
 {
 	struct ifreq req = { .ifr_name = "lo" };
@@ -119,6 +132,8 @@ void host_enter(void)
 	add_address4(fd4, "lo:2", CLIENT4);
 	add_address6(fd6, SERVER6);
 	add_address6(fd6, CLIENT6);
+	address6_settle(SERVER6);
+	address6_settle(CLIENT6);
 	close(fd4);
 	close(fd6);
 }

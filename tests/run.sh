@@ -250,7 +250,7 @@ if has_ring prog; then
 	ring_programs build prog 300 ""
 	if [ -n "$second" ]; then
 		new_coverage
-		ring_programs "$second" prog 300 " (clang-19)"
+		SW_FUZZ_SECONDS=$((SW_FUZZ_SECONDS / 6)) ring_programs "$second" prog 300 " (clang-19)"
 	fi
 fi
 if has_ring netns; then
@@ -266,7 +266,7 @@ fi
 if has_ring kernel; then
 	# from a pattern only whole programs can be chosen there
 	if wanted "kernel_scenario.sh" || wanted kernel; then
-		tap kernel "6.1 and 6.12" 600 tests/sandbox.sh -n "$tmp/left" \
+		tap kernel "6.1 and 6.12" 900 tests/sandbox.sh -n "$tmp/left" \
 			tests/kernel.sh 6.1 6.12 "${filter[@]+scenario}"
 	fi
 fi
