@@ -114,6 +114,12 @@ void need_reqsk(void)
 	test_skip("kernel has no bpf_sk_assign_tcp_reqsk");
 }
 
+void skip_without_kfunc(void)
+{
+	if (!has_kfunc)
+		need_reqsk();
+}
+
 bool kernel_has_reqsk(void)
 {
 	return has_kfunc;

@@ -168,17 +168,20 @@ static void reuse_all(uint32_t seconds)
 
 TEST(port_is_used_again_in_time_wait, "G08 G07 C05")
 {
+	skip_without_kfunc();
 	reuse_all(0);
 }
 
 TEST(port_is_used_again_late_in_time_wait, "G08 G07 C05")
 {
+	skip_without_kfunc();
 	reuse_all(40);
 }
 
 /* The same port over and over, the server closing first: its TIME-WAIT never ends. */
 TEST(one_port_a_thousand_times_through_time_wait, "G08 G11 C05")
 {
+	skip_without_kfunc();
 	struct peer p;
 
 	peer_prepare();

@@ -291,6 +291,7 @@ TEST(sequence_numbers_wrap, "F10")
 /* A window of most of a gigabyte: segments far off are still in it. */
 TEST(window_scale_of_14, "F10")
 {
+	skip_without_kfunc();
 	static const enum opening hows[] = { OPEN_COOKIE4, OPEN_COOKIE6, OPEN_HOST4 };
 
 	sysctl_write("net/ipv4/tcp_rmem", "4096 1073741824 2147483647");
