@@ -87,10 +87,10 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	__u32 ago;
 
 	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
-	if (!cookie_check(p, p->seq - 1, h->wscale, c)) {
+	if (!cookie_check(p, p->seq - 1, h, c)) {
 		if (!is_keepalive(p) ||
 		    !budget_take(SW_BUDGET_KEEPALIVE, SW_KEEPALIVE_PPS, p->now_ns) ||
-		    !cookie_check(p, p->seq, h->wscale, c) || c->age_ticks >= SW_KEEPALIVE_TICKS)
+		    !cookie_check(p, p->seq, h, c) || c->age_ticks >= SW_KEEPALIVE_TICKS)
 			return SW_CONTINUE;
 		keepalive = true;
 	}
@@ -155,13 +155,32 @@ static __always_inline bool is_close_behind(struct sw_pkt *p, const struct sw_ho
 	return true;
 }
 
-/* A tuple that none of the tables knows, nor the host, as far as it was asked. */
-static __always_inline enum sw_reason judge_stray(struct sw_pkt *p, const struct sw_host *h,
-						  struct sw_conn *conn, struct sw_cookie *c,
-						  bool own)
+/*
+ * Of a connection that ended a while ago, from near where it ended: its client has not heard
+ * of the end, or the host's RST was lost. The host's next one tells it.
+ */
+static __always_inline bool is_trailing(const struct sw_pkt *p, const struct sw_conn *c)
 {
+	return c && conn_is(c, p) && c->state == SW_CLOSED &&
+	       (p->flags & (TH_RST | TH_SYN | TH_ACK)) == TH_ACK &&
+	       p->seq - c->rcv_nxt + SW_FLIGHT <= 2 * SW_FLIGHT;
+}
+
+/*
+ * A tuple that none of the tables knows, nor the host, as far as it was asked. Not static: see
+ * judge_segment(). Returns enum sw_reason.
+ */
+__noinline int judge_stray(struct sw_pkt *p, struct sw_host *h, __u32 ref, __u32 own)
+{
+	struct sw_settings *set = settings();
+	struct sw_conn *conn = conn_at(ref);
+
+	if (!p || !h || !set)
+		return SW_DROP_BUG;
 	if (is_close_behind(p, h, conn))
 		return p->flags & TH_RST ? SW_PASS_RST : SW_PASS_KNOWN;
+	if (is_trailing(p, conn) && challenge_take(p, set))
+		return SW_PASS_CHALLENGE;
 	if (p->flags & TH_RST)
 		return SW_DROP_RST;
 	if (p->flags & TH_SYN)
@@ -175,6 +194,8 @@ static __always_inline enum sw_reason judge_stray(struct sw_pkt *p, const struct
 	if (h->state == SW_HOST_UNFIT)
 		return SW_PASS_LISTENER;
 	if (own && budget_take(SW_BUDGET_EXPIRED, SW_EXPIRED_PPS, p->now_ns)) {
+		struct sw_cookie *c = &p->cookie;
+
 		c->epoch = epoch_of(p->now_ns) - ((epoch_of(p->now_ns) ^ c->isn) & 1);
 		if (cookie_expired(p, h->wscale, c))
 			return SW_DROP_EXPIRED;
@@ -197,13 +218,14 @@ static __always_inline enum sw_reason judge_asked(struct xdp_md *ctx, struct sw_
  * static: the verifier then checks it once, for any p and h, and not again for each path
  * that leads here. Returns enum sw_reason.
  */
-__noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host *h)
+__noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host *h, __u32 maybe)
 {
 	struct sw_settings *set = settings();
 	struct sw_cookie *c;
-	struct sw_conn *conn = NULL;
+	struct sw_conn *conn;
 	enum sw_reason r;
-	bool own, maybe, ask;
+	__u32 ref = 0;
+	bool own, ask;
 
 	if (!p || !h || !set)
 		return SW_DROP_BUG;
@@ -211,9 +233,6 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 	 * What is in the tables is in the filter. Cookies of the host's own listener leave no
 	 * trace there: while one may be about (with engine listener, always) each ACK is asked for.
 	 */
-	maybe = live_maybe(p->hash, set);
-	if (!maybe && p->flags & (TH_RST | TH_SYN))
-		return p->flags & TH_RST ? SW_DROP_RST : SW_DROP_SYNACK;
 	c = &p->cookie;
 	__builtin_memset(c, 0, sizeof(*c));
 	if (epoch_of(p->now_ns + SW_CLOCK_LAG_NS) != epoch_of(p->now_ns))
@@ -221,7 +240,9 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 	ask = maybe || ((p->flags & (TH_ACK | TH_SYN | TH_RST)) == TH_ACK &&
 			(sw_boot.engine == SW_ENGINE_LISTENER || p->now_ns < set->grace_until_ns));
 	if (maybe)
-		conn = conn_at(conn_find(p));
+		ref = conn_find(p);
+	conn = conn_at(ref);
+	p->unlisted = !conn;
 	if (conn && conn->flags & SW_CONN_CONFIRMED && conn->state != SW_CLOSED) {
 		r = judge_asked(ctx, p);
 		if (r)
@@ -247,7 +268,7 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 		if (r)
 			return r;
 	}
-	return judge_stray(p, h, conn, c, own);
+	return judge_stray(p, h, ref, own);
 }
 
 #endif /* SW_ACK_H */

@@ -158,7 +158,7 @@ static __always_inline void cookie_make(struct sw_pkt *p, const struct sw_host *
 	struct sw_opts *o = &p->opts;
 	bool ts = o->has & SW_OPT_TS;
 	__u32 bits = cookie_bits(ts), low;
-	struct sip s = h->mid;
+	struct sip s = h->mid[epoch_of(p->now_ns) & 1];
 
 	c->mss = mss_index(p->family, o->mss);
 	if (ts) {
@@ -207,10 +207,8 @@ static __noinline __u64 cookie_hash_of_ack(const struct sw_pkt *p, const struct 
 }
 
 /* Is c->isn a cookie of c->epoch for this tuple, client_isn and the echoed timestamp? */
-static __always_inline bool cookie_matches(const struct sw_pkt *p, __u32 client_isn,
-					   __u32 our_scale, struct sw_cookie *c)
+static __always_inline bool cookie_matches(const struct sw_pkt *p, __u64 hash, struct sw_cookie *c)
 {
-	__u64 hash = cookie_hash_of_ack(p, c, client_isn, our_scale);
 	__u32 bits = cookie_bits(p->opts.has & SW_OPT_TS);
 
 	if (hash >> (32 + bits) != c->isn >> bits || !hash)
@@ -225,16 +223,23 @@ static __always_inline bool cookie_matches(const struct sw_pkt *p, __u32 client_
  * Check the cookie that p acknowledges; client_isn is SEQ - 1 (or SEQ for a keepalive).
  * True: c says what it stands for. The epoch's parity tells this epoch from the last.
  */
-static __always_inline bool cookie_check(const struct sw_pkt *p, __u32 client_isn, __u32 our_scale,
-					 struct sw_cookie *c)
+static __always_inline bool cookie_check(const struct sw_pkt *p, __u32 client_isn,
+					 const struct sw_host *h, struct sw_cookie *c)
 {
+	struct sip s;
+	__u64 hash;
 	__u32 now = epoch_of(p->now_ns);
 	bool ts = p->opts.has & SW_OPT_TS;
 
 	c->isn = p->ack - 1;
 	c->epoch = now - ((now ^ c->isn) & 1);
-	if (!cookie_matches(p, client_isn, our_scale, c) ||
-	    (ts && c->age_ticks >= SW_TS_LIFE_TICKS))
+	if (h->epoch - c->epoch > 1) {
+		hash = cookie_hash_of_ack(p, c, client_isn, h->wscale);
+	} else {
+		s = h->mid[c->epoch & 1];
+		hash = cookie_end(&s, p, client_isn, c->isn & ((1U << cookie_bits(ts)) - 1), ts);
+	}
+	if (!cookie_matches(p, hash, c) || (ts && c->age_ticks >= SW_TS_LIFE_TICKS))
 		return false;
 	cookie_decode(c, ts);
 	return true;
@@ -245,7 +250,7 @@ static __always_inline bool cookie_expired(const struct sw_pkt *p, __u32 our_sca
 					   struct sw_cookie *c)
 {
 	c->epoch -= 2;
-	return cookie_matches(p, p->seq - 1, our_scale, c);
+	return cookie_matches(p, cookie_hash_of_ack(p, c, p->seq - 1, our_scale), c);
 }
 
 #endif /* SW_COOKIE_H */

@@ -134,7 +134,8 @@ static __always_inline void host_learn(struct sw_host *h, void *ctx, struct bpf_
 	if (tp->rx_opt.user_mss && tp->rx_opt.user_mss < h->mss)
 		h->mss = tp->rx_opt.user_mss;
 	if (sw_boot.engine == SW_ENGINE_REQSK &&
-	    !cookie_begin(&h->mid, p, epoch_of(p->now_ns), h->wscale))
+	    (!cookie_begin(&h->mid[h->epoch & 1], p, h->epoch, h->wscale) ||
+	     !cookie_begin(&h->mid[~h->epoch & 1], p, h->epoch - 1, h->wscale)))
 		return;
 	h->state = SW_HOST_READY;
 }
@@ -154,6 +155,7 @@ static __noinline int host_refresh(struct sw_host *h, void *ctx, const struct sw
 	h->dport = p->dport;
 	h->family = p->family;
 	h->expires_ns = p->now_ns + SW_HOST_TTL_NS;
+	h->epoch = epoch_of(p->now_ns);
 	if (epoch_of(h->expires_ns) != epoch_of(p->now_ns)) /* mid is of one epoch */
 		h->expires_ns = (__u64)epoch_of(h->expires_ns) << SW_EPOCH_SHIFT;
 	dev = bpf_map_lookup_elem(&sw_devs, &ifindex);

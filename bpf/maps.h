@@ -31,7 +31,9 @@ struct sw_host {
 	__u8 mac[6];     /* of the device, all zero: unknown */
 	__u8 no_meta;    /* generic XDP: its metadata does not reach tc */
 	__u8 crowded;    /* accept queue nearly full: the last ACK of a handshake may be lost */
-	struct sip mid;  /* cookie_begin() for this listener, its scale and this epoch */
+	__u32 epoch;     /* as of now: mid is of it and the one before, by parity */
+	__u32 pad;
+	struct sip mid[2]; /* cookie_begin() for this listener and its scale */
 };
 
 struct sw_budget {

@@ -97,7 +97,8 @@ struct sw_pkt {
 	__u16 l3;      /* offset of the IP header */
 	__u16 l4;      /* offset of the TCP header */
 	__u16 service; /* id, 0 none */
-	__u16 pad0;
+	__u8 unlisted; /* the tables were searched, in vain */
+	__u8 pad0;
 	__u32 l4_len; /* TCP header and payload, by the IP header */
 	__u8 family;  /* 4 or 6 */
 	__u8 doff;    /* TCP header length in bytes, 0..60 */

@@ -104,7 +104,7 @@ static __always_inline enum sw_reason check_segment(struct xdp_md *ctx, const st
 		return SW_DROP_PORT_ZERO;
 	if (is_bad_address(p))
 		return SW_DROP_ADDRESS;
-	if (is_source_routed(ctx, p))
+	if (p->ip_opts && is_source_routed(ctx, p))
 		return SW_DROP_SOURCE_ROUTE;
 	if (is_bad_flags(p->flags))
 		return SW_DROP_FLAGS;
@@ -118,7 +118,7 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 	struct sw_service *svc;
 	struct sw_host *h;
 	enum sw_reason r;
-	__u32 id;
+	__u32 id, maybe;
 
 	id = service_id(p);
 	svc = id ? service_get(id) : NULL;
@@ -141,8 +141,10 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 		return r;
 	if ((p->flags & (TH_SYN | TH_ACK)) == TH_SYN)
 		return judge_syn(ctx, p, h, svc, set);
-	pkt_hash(p);
-	return judge_segment(ctx, p, h) & 63; /* for the verifier: an index later */
+	maybe = live_maybe(pkt_hash(p), set);
+	if (!maybe && p->flags & (TH_RST | TH_SYN))
+		return p->flags & TH_RST ? SW_DROP_RST : SW_DROP_SYNACK;
+	return judge_segment(ctx, p, h, maybe) & 63; /* for the verifier: an index later */
 }
 
 /*
@@ -242,7 +244,7 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	if (!h || h->state != SW_HOST_READY || is_settled(p))
 		return false;
 	opts_parse(skb, (void *)(long)skb->data, (void *)(long)skb->data_end, p, SW_HOOK_TC_IN);
-	if (!cookie_check(p, p->seq - 1, h->wscale, &c) ||
+	if (!cookie_check(p, p->seq - 1, h, &c) ||
 	    cookie_is_spent(cookie_used_ago(c.hash, p->now_ns)))
 		return false;
 	mark_fill(m, p, &c, h);

@@ -10,6 +10,8 @@
 #include "csum.h"
 #include "oracle.h"
 
+#define SW_FLIGHT (1U << 20) /* bytes that may be under way, whatever window was offered last */
+
 static __always_inline bool is_after(__u32 a, __u32 b)
 {
 	return (__s32)(a - b) > 0;
@@ -313,6 +315,18 @@ static __always_inline __u32 flags_of(const struct sw_view *v, __u32 seg)
 	return seg <= SEG_SYN_GOOD && v->state == SW_TIME_WAIT ? SW_CONN_SYN_PASSED : 0;
 }
 
+/*
+ * Data sent again, from no more than a window ago. The host's answer ends a recovery that a
+ * path which reorders has begun in vain (RFC 2883), and is one ACK for one segment of data,
+ * so it is not the budget's.
+ */
+static __always_inline bool is_repeat(const struct sw_pkt *p, const struct sw_view *v)
+{
+	return p->l4_len != p->doff && !(p->flags & TH_FIN) && v->state != SW_SYN_RECEIVED &&
+	       v->rcv_nxt - p->seq <= (v->rcv_wnd > SW_FLIGHT ? v->rcv_wnd : SW_FLIGHT) &&
+	       !is_after(v->snd_una - v->snd_old, p->ack);
+}
+
 __noinline int segment_csum_ok(struct xdp_md *ctx, struct sw_pkt *p)
 {
 	return p && tcp_csum_ok(ctx, p);
@@ -332,7 +346,7 @@ static __always_inline enum sw_reason step(struct xdp_md *ctx, struct sw_pkt *p,
 		cell = CELL_DROP;
 	if (cell & CELL_DROP)
 		return reason_of_drop(p, v);
-	if (cell & CELL_BUDGET && !challenge_take(p, set))
+	if (cell & CELL_BUDGET && !(seg == SEG_OLD && is_repeat(p, v)) && !challenge_take(p, set))
 		return SW_DROP_CHALLENGE;
 	next = cell & CELL_NEXT;
 	/* what the host will discard moves nothing */
@@ -390,7 +404,8 @@ __noinline int judge_held(struct xdp_md *ctx, struct sw_pkt *p)
 		return step(ctx, p, set);
 	if (!sk) /* nor a listener: perhaps bound to a device above, so the table's word counts */
 		return is_settled(p) && !is_tombstone(p) ? reason_of_pass(p, 0) : SW_CONTINUE;
-	conn_lost(p);
+	if (!p->unlisted)
+		conn_lost(p);
 	return r;
 }
 

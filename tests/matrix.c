@@ -142,7 +142,7 @@ static uint32_t seq_of(const struct peer *p, const struct acase *c)
 
 	switch (c->pos) {
 	case POS_FAR_LEFT:
-		return p->rcv_nxt - (1 << 20);
+		return p->rcv_nxt - (1 << 21);
 	case POS_LEFT: /* of RCV.NXT and of the client's FIN */
 		return p->rcv_nxt - 2 - len;
 	case POS_LAST:
@@ -266,6 +266,15 @@ static bool is_old_ack(const struct peer *p, const struct acase *c)
 	if (c->acks == ACKS_OLD)
 		return s != SW_TIME_WAIT && p->place != AT_FIN_WAIT_2_ORPHAN;
 	return c->acks == ACKS_ANCIENT;
+}
+
+bool is_repeat(const struct peer *p, const struct acase *c)
+{
+	enum sw_state s = place_state(p->place);
+
+	return c->kind == KIND_ACK && c->data && s != SW_SYN_SENT && s != SW_SYN_RECEIVED &&
+	       (c->pos == POS_LEFT || c->pos == POS_LAST) && c->acks != ACKS_AHEAD &&
+	       !is_old_ack(p, c);
 }
 
 static int column_of(const struct peer *p, const struct acase *c)

@@ -27,7 +27,7 @@ enum kind {
 
 /* Sequence number, by the host's window. RCV.NXT is the left edge. */
 enum pos {
-	POS_FAR_LEFT, /* 1 MB away */
+	POS_FAR_LEFT, /* 2 MB away */
 	POS_LEFT,     /* ends one left of RCV.NXT */
 	POS_LAST,     /* retransmits what came last: its end is RCV.NXT */
 	POS_NEXT,
@@ -80,6 +80,8 @@ void case_spec(const struct peer *p, const struct acase *c, struct spec *s);
 const char *case_name(const struct acase *c);
 /* There is no such case, or it is another one in disguise. */
 bool is_case(const struct peer *p, const struct acase *c);
+/* Data sent again: passes, whatever became of the budget. */
+bool is_repeat(const struct peer *p, const struct acase *c);
 enum sw_reason reason_of(const struct peer *p, const struct acase *c, char verdict);
 
 /* From the host. */

@@ -97,6 +97,17 @@ static struct model_step in_closed(const struct model *m, const struct segment *
 				    .accepted = !again };
 }
 
+/*
+ * Inside the host's window or not: what it offers has lost the bits below the scale, and a
+ * SYN-ACK with the kernel's cookie offers a little more or less than the host will.
+ */
+static bool is_at_edge(const struct model *m, uint32_t seq)
+{
+	uint32_t slack = m->loose ? 4096 : 1U << m->scale;
+
+	return seq - m->rcv_end + slack < 2 * slack;
+}
+
 static struct model_step in_rst(const struct model *m, const struct segment *s)
 {
 	struct model_step step = stays(m, MODEL_DROP);
@@ -118,12 +129,12 @@ static struct model_step in_rst(const struct model *m, const struct segment *s)
 	exact |= is_done(m->host) && s->seq + 1 == m->rcv_nxt;
 	if (exact)
 		return (struct model_step){ .state = SW_FREE, .moves = true, .accepted = true };
-	/* a SYN-ACK with the kernel's cookie offers a little more or less than the host will */
-	if (m->loose && s->seq - m->rcv_end + 4096 < 8192) {
+	if (is_at_edge(m, s->seq)) {
 		step.verdict = MODEL_EITHER;
 	} else if (s->seq - m->rcv_nxt <= m->rcv_end - m->rcv_nxt) {
 		step.verdict = MODEL_PASS;
-		step.may_end = m->small; /* Linux is content with the window there */
+		/* Linux is content with the window there, or with the end of what is beyond a hole */
+		step.may_end = m->small || s->seq == m->said || s->seq == m->fin + 1;
 	}
 	return step;
 }
@@ -249,6 +260,7 @@ void model_sent(struct model *m, const struct segment *s, const struct model_ste
 		m->pending = m->confused = m->fin_sent = false;
 		m->syn_ns = 0;
 	}
+	m->confused |= m->host > SW_CLOSED && is_at_edge(m, s->seq);
 	m->confused |= m->pending && s->len && is_after(fin, m->fin);
 	if (s->len && is_after(fin, m->said) && fin - m->rcv_nxt < 1 << 24)
 		m->said = fin;

@@ -238,7 +238,7 @@ static size_t build_l4(struct packet *p, const struct spec *s, size_t at)
 {
 	const uint8_t *src, *dst;
 	uint8_t *tcp = p->data + at;
-	uint16_t sum;
+	uint16_t sum, partial, wrong;
 
 	if (s->proto) {
 		pattern(tcp, s->payload, s->data);
@@ -247,10 +247,14 @@ static size_t build_l4(struct packet *p, const struct spec *s, size_t at)
 	p->l4 = (uint16_t)at;
 	p->l4_len = (uint16_t)build_tcp(p, s);
 	addresses_of(p, &src, &dst);
-	sum = csum_pseudo(p->family, src, dst, p->l4_len);
+	sum = partial = csum_pseudo(p->family, src, dst, p->l4_len);
 	if (!s->partial)
 		sum = (uint16_t)~csum_of(tcp, p->l4_len, sum);
-	put16(tcp + 16, (uint16_t)(sum + s->bad_tcp_csum));
+	wrong = (uint16_t)(sum + s->bad_tcp_csum);
+	/* not right by chance: as a partial one, or as the other zero */
+	if (s->bad_tcp_csum && (wrong == partial || (uint16_t)(wrong + 1) < 2))
+		wrong ^= 0x5555;
+	put16(tcp + 16, wrong);
 	return at + p->l4_len;
 }
 

@@ -111,7 +111,9 @@ static void reset_for_unread(struct peer *p)
 	CLOSE(p);
 	HEAR(p, RST, 0);
 	ARE(p, SW_CLOSED);
-	STRAY(p, FIN, 0, 0, 0); /* under way meanwhile: the host need not answer it */
+	STRAY(p, FIN, 0, 0, 0); /* under way meanwhile */
+	HEAR(p, RST, 0);        /* so a client that has missed the first is told */
+	STRAY(p, FIN, 3 << 20, 0, 0);
 	QUIET(p);
 }
 

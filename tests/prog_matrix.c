@@ -133,7 +133,7 @@ static void run_broke(const struct packet *p, const struct acase *c, const struc
 {
 	struct result r = run(p, c, w, "no budget");
 
-	if (w->verdict != 'p') {
+	if (w->verdict != 'p' || is_repeat(&scene.peer, c)) {
 		CHECK_RESULT(&r, action_of(w->verdict), reason_of(&scene.peer, c, w->verdict));
 		return;
 	}
