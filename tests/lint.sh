@@ -30,8 +30,8 @@ rule()
 		bad=$((bad + 1))
 	fi
 	count=$((count + 1))
-	echo "$ok $count - $name"
 	[ "$ok" = ok ] || printf '%s\n' "${out:-exit status $status}" | head -n 60 | sed 's/^/# /'
+	echo "$ok $count - $name"
 }
 
 # grep that is content to find nothing; lines of comment do not count

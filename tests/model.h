@@ -25,10 +25,10 @@ struct model {
 	 * be in `other`: what was said of it before, or what the host is in.
 	 */
 	enum sw_state state, other;
-	bool pending;    /* the client's FIN came too early */
-	uint32_t fin;    /* its number */
-	bool confused;   /* FINs at different places, data behind one, or at the window's very end */
-	uint32_t said;   /* end of the client's data, whether it arrived in order or not */
+	bool pending;  /* the client's FIN came too early */
+	uint32_t fin;  /* its number */
+	bool confused; /* FINs at different places, data behind one, or at the window's very end */
+	uint32_t said; /* end of the client's data, whether it arrived in order or not */
 	uint64_t syn_ns; /* an older SYN passed in TIME-WAIT */
 
 	enum sw_state host; /* what the host holds */

@@ -339,7 +339,9 @@ test_port_in_time_wait_connects_a_thousand_times() { # C05 @modes @limit=90
 		family $f
 		client again "$SA" --sport 41000 --count 1000 > "$T/again"
 		expect_eq "connections over IPv$f" 1000 "$(field connections < "$T/again")"
-		expect_eq "that needed a second SYN" 0 "$(field retried < "$T/again")"
+		# unguarded Linux, too, loses one in some 50,000: to the socket that is just then
+		# making way for its TIME-WAIT
+		expect_le "that needed a second SYN" "$(field retried < "$T/again")" 2
 		say "MEASURED IPv$f slowest of 1,000: $(field worst_s < "$T/again") s"
 	done
 	expect_ge "SYNs to a tuple in TIME-WAIT" "$(packets pass_syn_held)" 1990

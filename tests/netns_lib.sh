@@ -364,19 +364,20 @@ run_case() {
 	CHILD=$!
 	wait "$CHILD" || status=$?
 	CHILD=
+	# diagnostics come before the line of their test, as tests/tap.awk reads them
 	case $status in
-	0) say "ok $1 - $2 # $(elapsed "$began") s" ;;
+	0)
+		sed -n 's/^MEASURED/#/p' "$dir/log"
+		say "ok $1 - $2 # $(elapsed "$began") s"
+		;;
 	77) say "ok $1 - $2 # SKIP $(cat "$dir/skip")" ;;
 	*)
-		say "not ok $1 - $2"
 		[ "$status" != 137 ] || say "# out of time after $3 s"
-		tail -n 40 "$dir/log" | sed 's/^/# /'
+		tail -n 29 "$dir/log" | sed 's/^/# /'
+		say "not ok $1 - $2"
 		FAILED=$((FAILED + 1))
 		;;
 	esac
-	if [ "$status" = 0 ] && grep -q '^MEASURED' "$dir/log"; then
-		sed -n 's/^MEASURED/#/p' "$dir/log"
-	fi
 	[ -z "${SW_VERBOSE-}" ] || sed 's/^/#   /' "$dir/log"
 	rm -rf "$dir"
 }
