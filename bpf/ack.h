@@ -110,12 +110,10 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
 	mark_fill(&m, p, c, h);
-	if (h->no_meta || !mark_write(ctx, &m)) {
-		struct sw_settings *set = settings();
-
-		if (set && !set->recheck) /* a line all CPUs read */
-			set->recheck = 1;
-	}
+	if (h->no_meta)
+		expect_unmarked();
+	else if (!mark_write(ctx, &m))
+		recheck_all();
 	note_opened(p, keepalive);
 	return keepalive ? SW_PASS_KEEPALIVE : SW_PASS_COOKIE;
 }

@@ -15,11 +15,17 @@
 #define SW_CLOCK_STREAK 16
 #define SW_CLOCK_GAP_NS 31250 /* between packets: 16 in half a millisecond */
 
+static __always_inline struct sw_cpu *this_cpu(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sw_cpu, &zero);
+}
+
 /* May lag by what 16 packets of a burst take, at the very worst by a jiffy; never runs ahead. */
 static __always_inline __u64 clock_now(void)
 {
-	__u32 zero = 0;
-	struct sw_clock *c = bpf_map_lookup_elem(&sw_clock, &zero);
+	struct sw_cpu *c = this_cpu();
 	__u64 jiffies = bpf_jiffies64(), ns;
 
 	if (!c)

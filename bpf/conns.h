@@ -9,6 +9,7 @@
 #ifndef SW_CONNS_H
 #define SW_CONNS_H
 
+#include "clock.h"
 #include "memory.h"
 #include "states.h"
 #include "verdict.h"
@@ -199,12 +200,11 @@ static __always_inline int event_state(const struct sw_pkt *p, __u8 from, __u8 t
 static __always_inline void report_state(const struct sw_pkt *p, __u8 from, __u8 to)
 {
 	struct sw_settings *set = settings();
-	__u32 zero = 0;
-	struct sw_clock *c;
+	struct sw_cpu *c;
 
 	if (!set || !set->state_event_every)
 		return;
-	c = bpf_map_lookup_elem(&sw_clock, &zero);
+	c = this_cpu();
 	if (!c || ++c->state_changes < set->state_event_every)
 		return;
 	c->state_changes = 0;

@@ -6,6 +6,7 @@
 #ifndef SW_HANDOVER_H
 #define SW_HANDOVER_H
 
+#include "clock.h"
 #include "listener.h"
 
 /* XDP metadata, 32 bytes: the most that every driver carries. */
@@ -52,6 +53,49 @@ static __always_inline bool mark_write(struct xdp_md *ctx, const struct sw_mark 
 	if ((void *)(out + 1) > (void *)(long)ctx->data)
 		return false;
 	*out = *m;
+	return true;
+}
+
+/* A driver without room for metadata: tc looks at every ACK of a guarded service. */
+static __always_inline void recheck_all(void)
+{
+	struct sw_settings *set = settings();
+
+	if (set && !set->recheck) /* a line all CPUs read */
+		set->recheck = 1;
+}
+
+/*
+ * Generic XDP runs right before tc, on one CPU: the next packet there is the one. Unless an
+ * interrupt came between, hence a few of them.
+ */
+#define SW_UNMARKED 16
+
+static __always_inline void expect_unmarked(void)
+{
+	struct sw_cpu *c = this_cpu();
+
+	if (c)
+		c->unmarked = SW_UNMARKED;
+}
+
+static __always_inline void expect_none(void)
+{
+	struct sw_cpu *c = this_cpu();
+
+	if (c)
+		c->unmarked = 0;
+}
+
+static __always_inline bool is_unmarked_expected(const struct sw_settings *set)
+{
+	struct sw_cpu *c = this_cpu();
+
+	if (set->recheck)
+		return true;
+	if (!c || !c->unmarked)
+		return false;
+	c->unmarked--;
 	return true;
 }
 

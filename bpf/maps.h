@@ -41,14 +41,14 @@ struct sw_budget {
 	__u64 used;
 };
 
-/* The clock as lately read on this CPU; see clock.h. */
-struct sw_clock {
+/* What a CPU remembers from packet to packet: the clock as lately read, see clock.h, and more. */
+struct sw_cpu {
 	__u64 ns;
 	__u64 jiffies;
 	__u32 left;          /* reuses of ns before it is read again */
 	__u32 streak;        /* readings in a row as close as in a flood */
 	__u32 state_changes; /* since the last state event */
-	__u32 pad;
+	__u32 unmarked;      /* packets of tc yet to look at for a cookie xdp could not mark */
 };
 
 #define SW_BUDGET_TINY_MSS  (SW_MAX_SERVICES + 0) /* below: host_syns of the service */
@@ -213,8 +213,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct sw_clock);
-} sw_clock SEC(".maps");
+	__type(value, struct sw_cpu);
+} sw_cpu SEC(".maps");
 
 /* Programs write, `events` reads. Full: the event is lost and sw_rx.events_lost counts it. */
 struct {

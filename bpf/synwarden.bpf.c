@@ -248,6 +248,7 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	    cookie_is_spent(cookie_used_ago(c.hash, p->now_ns)))
 		return false;
 	mark_fill(m, p, &c, h);
+	expect_none();
 	return true;
 }
 
@@ -281,7 +282,7 @@ int sw_tc_in(struct __sk_buff *skb)
 	enum sw_reason r;
 	struct sw_pkt *p;
 
-	if (!set || (!marked && !set->recheck))
+	if (!set || (!marked && !is_unmarked_expected(set)))
 		return TC_NEXT;
 	p = pkt_new(SW_HOOK_TC_IN, skb->ingress_ifindex, skb->len);
 	if (marked)

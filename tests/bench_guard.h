@@ -230,7 +230,7 @@ static inline struct memory guard_memory(struct synwarden_bpf *s)
 		.live = map_bytes(s->maps.sw_live),
 		.caches = map_bytes(s->maps.sw_used) + map_bytes(s->maps.sw_cap) +
 			  map_bytes(s->maps.sw_challenge) + map_bytes(s->maps.sw_host) +
-			  map_bytes(s->maps.sw_budget) + map_bytes(s->maps.sw_clock),
+			  map_bytes(s->maps.sw_budget) + map_bytes(s->maps.sw_cpu),
 	};
 }
 

@@ -29,6 +29,9 @@ test_first_client_of_a_quiet_listener_is_served() { # C01 @modes
 	done
 	expect_eq "SYNs answered" 2 "$(packets tx_synack)"
 	expect_eq "connections handed over" 2 "$(packets tc_handed_over)"
+	# generic mode, too: xdp told tc which packet to look at
+	expect_eq "tc looks at every ACK" 0 \
+		"$(bpftool -j map dump pinned $PIN/settings | jq '.[0].formatted.value.recheck')"
 }
 
 # What ss says of the connection to a port, at one end: peer's and own scale, MSS, options.
