@@ -46,4 +46,19 @@ static __always_inline __u64 clock_now(void)
 	return ns;
 }
 
+/* sw_seconds(), late by a jiffy at most: read once in each. */
+static __always_inline __u32 seconds_now(void)
+{
+	struct sw_cpu *c = this_cpu();
+	__u64 jiffies = bpf_jiffies64();
+
+	if (!c)
+		return 0;
+	if (c->second_jiffies != jiffies) {
+		c->second_jiffies = jiffies;
+		c->second = sw_seconds(bpf_ktime_get_ns());
+	}
+	return c->second;
+}
+
 #endif /* SW_CLOCK_H */

@@ -33,7 +33,7 @@ static __always_inline bool is_everyday(const struct sw_pkt *p, struct sw_conn *
 		return false;
 	if (p->seq - c->rcv_nxt + SW_NEAR > 2 * SW_NEAR)
 		return false;
-	now_s = sw_seconds(p->now_ns);
+	now_s = seconds_now();
 	if (c->seen_s != now_s && (__s32)(p->seq - c->rcv_nxt) >= 0)
 		c->seen_s = now_s;
 	return true;

@@ -45,10 +45,13 @@ struct sw_budget {
 struct sw_cpu {
 	__u64 ns;
 	__u64 jiffies;
-	__u32 left;          /* reuses of ns before it is read again */
-	__u32 streak;        /* readings in a row as close as in a flood */
+	__u32 left;   /* reuses of ns before it is read again */
+	__u32 streak; /* readings in a row as close as in a flood */
+	__u64 second_jiffies;
+	__u32 second;        /* sw_seconds() as of then */
 	__u32 state_changes; /* since the last state event */
 	__u32 unmarked;      /* packets of tc yet to look at for a cookie xdp could not mark */
+	__u32 pad;
 };
 
 #define SW_BUDGET_TINY_MSS  (SW_MAX_SERVICES + 0) /* below: host_syns of the service */

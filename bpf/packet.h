@@ -80,6 +80,14 @@ struct sw_birth {
 	__u32 server_fin;
 };
 
+/* A bucket of a connection table as a newcomer finds it. Slots as refs, 0: none. */
+struct sw_bucket {
+	__u32 room;   /* unused, as long as the table may grow, or a tombstone past its time */
+	__u32 yields; /* what gives way if there is no room anywhere */
+	__u32 taken;
+	__u32 pad;
+};
+
 struct sw_pkt {
 	/* client and server, whichever way the packet goes; laid out as in struct sw_conn */
 	__be32 saddr[4]; /* v4-mapped */
@@ -119,6 +127,7 @@ struct sw_pkt {
 	struct sw_cookie cookie;
 	struct sw_view view;
 	struct sw_birth birth;
+	struct sw_bucket bucket[2];
 };
 
 /*

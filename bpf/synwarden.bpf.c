@@ -130,9 +130,9 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 		return SW_PASS_MODE_OFF;
 	if (set->armed != SW_ARMED && (set->armed == SW_DISARMED || !(p->flags & TH_ACK)))
 		return SW_PASS_DISARMED;
-	p->now_ns = clock_now();
 	if (is_plain(p) && live_maybe(pkt_hash(p), set) && is_everyday(p, conn_near(p)))
 		return SW_PASS_KNOWN;
+	p->now_ns = clock_now();
 	h = host_of(ctx, p, set);
 	if (!h)
 		return SW_DROP_BUG;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,14 +44,14 @@ struct options {
 	uint64_t count, timeout_ns;
 	double seconds;
 	int listen_port;
-	unsigned int at_a_time;
+	unsigned int at_a_time, programs;
 };
 
 struct run {
 	const struct options *o;
 	struct client client[MAX_AT_A_TIME];
 	uint64_t begun, ok, refused, reset, timeout, other, busy, slow, longest_ns;
-	unsigned int open;
+	unsigned int open, held;
 	uint16_t port;
 	int epoll;
 };
@@ -58,11 +59,12 @@ struct run {
 static volatile sig_atomic_t stopped;
 
 static const char usage_text[] =
-	"usage: churn --listen PORT\n"
+	"usage: churn --listen PORT [--programs N]\n"
 	"       churn --dst ADDR --port N [--pattern LETTERS] [--ports FIRST-LAST]\n"
 	"             [--count N | --seconds S] [--parallel N] [--timeout MS]\n"
 	"LETTERS, in turn: c the client closes first, s the server does, r the client resets,\n"
-	"R the server resets, n the client resets before it has said anything.\n"
+	"R the server resets, n the client resets before it has said anything, h the client says\n"
+	"nothing and stays: until a signal, behind the figures.\n"
 	"The server answers whatever it is sent as HTTP 200; to an 'r', 'c' it waits for the end.\n";
 
 static __attribute__((noreturn)) void die(const char *what)
@@ -101,6 +103,7 @@ static void close_hard(int fd)
 
 /* --- server ------------------------------------------------------------------------------- */
 
+/* With no descriptor left the others may go on. */
 static void take_all(int epoll, int listener)
 {
 	int fd;
@@ -111,6 +114,8 @@ static void take_all(int epoll, int listener)
 		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
 			close(fd);
 	}
+	if (errno == EMFILE)
+		epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL);
 }
 
 static void answer(int fd)
@@ -133,22 +138,35 @@ static void answer(int fd)
 		close(fd);
 }
 
+static int listen_at(int port)
+{
+	struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, zero = 0;
+
+	if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+	    setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)) ||
+	    bind(listener, (struct sockaddr *)&at, sizeof(at)) || listen(listener, 4096))
+		die("listen");
+	return listener;
+}
+
 static int serve(const struct options *o)
 {
-	struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_port = htons(o->listen_port) };
-	int listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int epoll = epoll_create1(EPOLL_CLOEXEC), one = 1, zero = 0;
-	struct epoll_event event = { .events = EPOLLIN, .data.fd = listener };
+	int listener = listen_at(o->listen_port), epoll;
+	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listener };
 	struct epoll_event events[EVENTS];
 
-	if (listener < 0 || epoll < 0 ||
-	    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)) ||
-	    bind(listener, (struct sockaddr *)&at, sizeof(at)) || listen(listener, 4096) ||
-	    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event))
-		die("listen");
 	puts("ready");
 	fflush(stdout);
+	for (unsigned int i = 1; i < o->programs; i++)
+		if (!fork()) {
+			prctl(PR_SET_PDEATHSIG, SIGTERM);
+			break;
+		}
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event))
+		die("epoll");
 	while (!stopped) {
 		int n = epoll_wait(epoll, events, EVENTS, -1);
 
@@ -240,6 +258,15 @@ static bool begin(struct run *run, struct client *c)
 	return true;
 }
 
+static void keep(struct run *run, struct client *c)
+{
+	epoll_ctl(run->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	c->fd = -1;
+	run->open--;
+	run->held++;
+	run->ok++;
+}
+
 static void on_connected(struct run *run, struct client *c)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
@@ -252,7 +279,9 @@ static void on_connected(struct run *run, struct client *c)
 		return;
 	}
 	c->connected = true;
-	if (c->how == 'n')
+	if (c->how == 'h')
+		keep(run, c);
+	else if (c->how == 'n')
 		finish(run, c, &run->ok);
 	else if (send(c->fd, &c->how, 1, MSG_NOSIGNAL) != 1 ||
 		 epoll_ctl(run->epoll, EPOLL_CTL_MOD, c->fd, &event))
@@ -371,11 +400,17 @@ static void parse_address(struct options *o)
 static void parse_args(int argc, char **argv, struct options *o)
 {
 	static const struct option names[] = {
-		{ "listen", 1, 0, 'l' },  { "dst", 1, 0, 'a' },
-		{ "port", 1, 0, 'p' },    { "pattern", 1, 0, 'P' },
-		{ "ports", 1, 0, 'r' },   { "count", 1, 0, 'n' },
-		{ "seconds", 1, 0, 's' }, { "parallel", 1, 0, 'j' },
-		{ "timeout", 1, 0, 't' }, { 0 },
+		{ "listen", 1, 0, 'l' },
+		{ "dst", 1, 0, 'a' },
+		{ "port", 1, 0, 'p' },
+		{ "pattern", 1, 0, 'P' },
+		{ "ports", 1, 0, 'r' },
+		{ "count", 1, 0, 'n' },
+		{ "seconds", 1, 0, 's' },
+		{ "parallel", 1, 0, 'j' },
+		{ "timeout", 1, 0, 't' },
+		{ "programs", 1, 0, 'm' },
+		{ 0 },
 	};
 	int c;
 
@@ -391,11 +426,12 @@ static void parse_args(int argc, char **argv, struct options *o)
 		case 's': o->seconds = number(optarg, 1, 86400, '\0'); break;
 		case 'j': o->at_a_time = number(optarg, 1, MAX_AT_A_TIME, '\0'); break;
 		case 't': o->timeout_ns = number(optarg, 1, 1000000, '\0') * 1000000; break;
+		case 'm': o->programs = number(optarg, 1, 1000, '\0'); break;
 		default: bad_usage();
 		}
 	}
 	/* clang-format on */
-	if (optind != argc || !*o->pattern || strspn(o->pattern, "csrRn") != strlen(o->pattern) ||
+	if (optind != argc || !*o->pattern || strspn(o->pattern, "csrRnh") != strlen(o->pattern) ||
 	    (!o->listen_port && (!o->dst || !o->port)))
 		bad_usage();
 	if (o->dst)
@@ -429,5 +465,8 @@ int main(int argc, char **argv)
 	       "\"rate\":%.0f}\n",
 	       run.begun, run.ok, run.refused, run.reset, run.timeout, run.other, run.busy,
 	       run.slow, run.longest_ns / 1e6, took, run.begun / took);
-	return stopped ? 130 : 0;
+	fflush(stdout);
+	while (run.held && !stopped)
+		pause();
+	return stopped && !run.held ? 130 : 0;
 }

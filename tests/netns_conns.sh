@@ -253,6 +253,46 @@ test_churn_leaves_no_drift() { # G11 K07 K08 @modes @limit=200
 	expect_eq "refused by the kernel" 0 "$(packets tc_refused)"
 }
 
+# states_of HOST: "state sockets" of port 80 as ss has them, or as a walk over the tables does
+states_by_host() {
+	sv ss -HtanO 'sport = :80' | awk '$1 != "LISTEN" { n[$1]++ } END { for (s in n) print s, n[s] }' |
+		sed 's/^ESTAB /ESTABLISHED /; s/^SYN-RECV /SYN-RECEIVED /' | sort
+}
+states_by_walk() {
+	guard conns | awk 'NR > 1 { n[$3]++ } END { for (s in n) print s, n[s] }' | sort
+}
+states_by_gauge() { conns --count | jq -r '.[] | "\(.state) \(.connections)"' | sort; }
+
+# 56 programs of 18,000 each, to 56 addresses of the server; then a minute of churn.
+test_a_million_live_connections_beside_churn() { # G11 K05 @limit=1500
+	local n live
+	[ "${SW_LONG-}" = 1 ] || skip "takes 6 minutes and 12 GB of memory: SW_LONG=1"
+	net_up
+	ulimit -n 20000
+	start_churn server 80 64
+	at client ip addr add 10.9.2.1/16 dev c0
+	guard attach s0 --xdp native --connections 1300000 > "$T/attach"
+	guard service add any 80 --mode always
+	for n in {1..56}; do
+		at server ip addr add "10.9.1.$n/16" dev s0
+		start client "$T/live$n" "$CHURN" --dst "10.9.1.$n" --port 80 --pattern h \
+			--ports 40000-57999 --count 18000 --parallel 256 --timeout 20000
+		wait_until 60 grep -q tried "$T/live$n"
+		expect_eq "connections of program $n" 18000 "$(field ok < "$T/live$n")"
+	done
+	say "MEASURED $(jq -sc '{live: [.[].ok] | add, slow: [.[].slow] | add,
+		opened_per_s: (([.[].ok] | add) / ([.[].seconds] | add) | round)}' "$T"/live*)"
+	cl sysctl -qw net.ipv4.tcp_tw_reuse=1
+	churn_and_hold 60
+	live=$((56 * 18000 + 40))
+	expect_eq "live, by ss" $live "$(sv ss -HtnO state established 'sport = :80' | wc -l)"
+	expect_eq "live, by the gauges" $live "$(count_of ESTABLISHED)"
+	diff <(states_by_walk) <(states_by_gauge) || fail "walk and gauges differ"
+	say "MEASURED by the guard: $(states_by_gauge | xargs); by ss: $(states_by_host | xargs)"
+	say "MEASURED $(guard status -j | jq -c .tables)"
+	expect_eq "dropped" 0 "$(dropped)"
+}
+
 # listed ARGS...: the clients' ports `conns` lists, in its order
 listed() { conns "$@" | jq -r '[.[].client | sub(".*:"; "")] | join(" ")'; }
 

@@ -59,9 +59,10 @@ count_of() { conns --count | jq --arg s "$1" '[.[] | select(.state == $s).connec
 host_count() { sv ss -HtanO state "$1" "sport = :$2" | wc -l; }
 
 # --- clients that go on -------------------------------------------------------------------
-# start_churn [NS PORT]: a server for churn and paced
+# start_churn [NS PORT [PROGRAMS]]: a server for churn and paced
 start_churn() {
-	start "${1:-server}" "$T/churn-${1:-server}" "$CHURN" --listen "${2:-80}"
+	start "${1:-server}" "$T/churn-${1:-server}" "$CHURN" --listen "${2:-80}" \
+		--programs "${3:-1}"
 	wait_until 5 grep -q ready "$T/churn-${1:-server}"
 }
 churn() { cl "$CHURN" --dst "$SA" --port 80 "$@"; }
