@@ -56,7 +56,7 @@ SKEL := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/%.skel.h)
 
 # A test program is one file named unit_ or prog_; a tool is listed here; kernel_exit is built
 # by kernel.sh for its guest. Every other C file in tests/ is linked into each test program.
-TOOLS := $(filter $(patsubst tests/%.c,%,$(wildcard tests/*.c)),bench churn flood paced wire)
+TOOLS := $(filter $(patsubst tests/%.c,%,$(wildcard tests/*.c)),bench churn flood paced turns wire)
 TEST_SRC := $(wildcard tests/unit_*.c tests/prog_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz_*.c)
 TEST_BPF := $(wildcard tests/*.bpf.c)
@@ -131,6 +131,7 @@ $(TEST_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPER_OBJ) $(LIB_OBJ)
 	$(call say,LINK)
 	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
 
+$(BUILD)/tests/turns: LIBBPF_LIBS += -lm
 $(TOOL_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o
 	$(call say,LINK)
 	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)

@@ -250,10 +250,17 @@ int flood_count(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-/* Attached at the far end of a veth pair to make it poll; judges nothing. */
+/* These judge nothing: to make the far end of a veth pair poll, and to compare with. */
 SEC("xdp.frags")
 int flood_pass(struct xdp_md *ctx)
 {
 	(void)ctx;
 	return XDP_PASS;
+}
+
+SEC("tc")
+int flood_next(struct __sk_buff *skb)
+{
+	(void)skb;
+	return -1; /* TCX_NEXT, TC_ACT_UNSPEC */
 }

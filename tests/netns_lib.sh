@@ -23,6 +23,7 @@ PIN=/sys/fs/bpf/synwarden
 FLOOD=$SW_BUILD/tests/flood
 WIRE=$SW_BUILD/tests/wire
 PACED=$SW_BUILD/tests/paced
+TURNS=$SW_BUILD/tests/turns
 PYTHON=/usr/bin/python3 # Debian's: python3-scapy is installed for this one
 C4=10.9.0.1 S4=10.9.0.2 C6=fd09::1 S6=fd09::2
 # Addresses no kernel answers for; the server has static neighbours for them.
