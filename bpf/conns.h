@@ -121,14 +121,19 @@ static __always_inline __u32 bucket_of(__u64 hash, __u32 table, __u32 second)
 	return other * SW_WAYS;
 }
 
-static __always_inline bool conn_is(const struct sw_conn *c, const struct sw_pkt *p)
+static __always_inline bool conn_has(const struct sw_conn *c, const struct sw_tuple *t)
 {
-	const __u64 *a = (const __u64 *)c->client, *b = (const __u64 *)p->saddr;
+	const __u64 *a = (const __u64 *)c->client, *b = (const __u64 *)t->client;
 
 	/* one branch for all of it, for the verifier's sake */
-	return !((*(const __be32 *)&c->client_port ^ p->ports) | (a[0] ^ b[0]) | (a[1] ^ b[1]) |
+	return !((*(const __be32 *)&c->client_port ^ t->ports) | (a[0] ^ b[0]) | (a[1] ^ b[1]) |
 		 (a[2] ^ b[2]) | (a[3] ^ b[3])) &&
 	       c->state > SW_CLAIMED;
+}
+
+static __always_inline bool conn_is(const struct sw_conn *c, const struct sw_pkt *p)
+{
+	return conn_has(c, (const struct sw_tuple *)p->saddr);
 }
 
 /*
@@ -156,27 +161,33 @@ static __always_inline __u32 slot_in(__u64 hash, __u32 table, __u32 n)
 	return bucket_of(hash, table, n / SW_WAYS) + (((__u32)hash ^ n) & (SW_WAYS - 1));
 }
 
-static __always_inline __u32 search(const struct sw_pkt *p, __u32 table)
+static __always_inline __u32 search(const struct sw_tuple *t, __u64 hash, __u32 table)
 {
 	for (__u32 n = 0; n < 2 * SW_WAYS; n++) {
-		__u32 idx = slot_in(p->hash, table, n);
+		__u32 idx = slot_in(hash, table, n);
 		struct sw_conn *c = slot_of(table, idx);
 
-		if (c && conn_is(c, p))
+		if (c && conn_has(c, t))
 			return ref_of(table, idx);
 	}
 	return 0;
 }
 
-/* p's connection in either table; p->hash is there. Not static: see judge_segment(). */
-__noinline __u32 conn_find(struct sw_pkt *p)
+/* The connection of a tuple, in either table. Not static: see judge_segment(). */
+__noinline __u32 tuple_find(struct sw_tuple *t, __u64 hash)
 {
 	__u32 ref;
 
-	if (!p)
+	if (!t)
 		return 0;
-	ref = search(p, SW_TABLE_CONNS);
-	return ref ? ref : search(p, SW_TABLE_HALF);
+	ref = search(t, hash, SW_TABLE_CONNS);
+	return ref ? ref : search(t, hash, SW_TABLE_HALF);
+}
+
+/* p->hash is there. */
+static __always_inline __u32 conn_find(struct sw_pkt *p)
+{
+	return tuple_find((struct sw_tuple *)p->saddr, p->hash);
 }
 
 static __always_inline int event_state(const struct sw_pkt *p, __u8 from, __u8 to, __u8 kind,

@@ -88,9 +88,22 @@ struct sw_bucket {
 	__u32 pad;
 };
 
+/* Client and server, whichever way the packet goes; laid out as in struct sw_conn. */
+struct sw_tuple {
+	__be32 client[4]; /* v4-mapped */
+	__be32 server[4];
+	union {
+		struct {
+			__be16 sport;
+			__be16 dport;
+		};
+		__be32 ports;
+	};
+} __attribute__((aligned(8)));
+
 struct sw_pkt {
-	/* client and server, whichever way the packet goes; laid out as in struct sw_conn */
-	__be32 saddr[4]; /* v4-mapped */
+	/* as struct sw_tuple */
+	__be32 saddr[4];
 	__be32 daddr[4];
 	union {
 		struct {

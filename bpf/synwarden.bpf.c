@@ -130,7 +130,7 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 		return SW_PASS_MODE_OFF;
 	if (set->armed != SW_ARMED && (set->armed == SW_DISARMED || !(p->flags & TH_ACK)))
 		return SW_PASS_DISARMED;
-	if (is_plain(p) && live_maybe(pkt_hash(p), set) && is_everyday(p, conn_near(p)))
+	if (!p->hash && is_plain(p) && live_maybe(pkt_hash(p), set) && is_everyday(p))
 		return SW_PASS_KNOWN;
 	p->now_ns = clock_now();
 	h = host_of(ctx, p, set);
@@ -189,11 +189,23 @@ int sw_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct sw_settings *set = settings();
-	struct sw_pkt *p = pkt_new(SW_HOOK_XDP, ctx->ingress_ifindex, end - data);
+	struct sw_pkt *p;
 	enum sw_reason r;
+	__u64 hash = 0;
+	__u32 id;
 
-	if (!set || !p)
+	if (!set)
 		return XDP_PASS;
+	id = everyday_service(data, end, set, &hash);
+	if (id) {
+		count_rx(SW_HOOK_XDP, end - data);
+		count_pass(id, SW_PASS_KNOWN, end - data);
+		return XDP_PASS;
+	}
+	p = pkt_new(SW_HOOK_XDP, ctx->ingress_ifindex, end - data);
+	if (!p)
+		return XDP_PASS;
+	p->hash = hash;
 	if (p->len > SW_FIRST_BUFFER)
 		p->len = bpf_xdp_get_buff_len(ctx);
 	r = parse_l3(ctx, p, data, end, parse_l2(p, data, end), SW_HOOK_XDP);

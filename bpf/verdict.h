@@ -100,6 +100,18 @@ static __always_inline void count(const struct sw_pkt *p, enum sw_reason reason,
 	c->event_packets = c->packets;
 }
 
+/* A pass that is worth no event. */
+static __always_inline void count_pass(__u32 service, enum sw_reason reason, __u32 len)
+{
+	__u32 idx = (service & (SW_MAX_SERVICES - 1)) * SW_REASON_MAX + reason;
+	struct sw_count *c = bpf_map_lookup_elem(&sw_stats, &idx);
+
+	if (!c)
+		return;
+	c->packets++;
+	c->bytes += len;
+}
+
 static __always_inline void count_rx(__u32 hook, __u32 len)
 {
 	struct sw_rx *rx = bpf_map_lookup_elem(&sw_rx, &hook);
