@@ -48,7 +48,10 @@ extern struct guard guard;
 /* Skips the test where the kernel has no bpf_sk_assign_tcp_reqsk; fails if only the load did. */
 void need_reqsk(void);
 bool kernel_has_reqsk(void);
-/* What Linux 6.1 does another way, behind engine listener: not looked into yet. */
+/*
+ * What older kernels do another way: before 6.10 (41eecbd712b7) Linux itself answers a SYN in
+ * TIME-WAIT with a cookie if tcp_syncookies is 2, and 6.1 opens large windows more slowly.
+ */
 void skip_without_kfunc(void);
 
 void settings_write(void); /* guard.settings */
