@@ -80,17 +80,17 @@ static __always_inline void note_opened(struct sw_pkt *p, bool keepalive)
 
 /* A cookie of ours behind p: marked for tc. SW_CONTINUE: no cookie; c tells more. */
 static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_pkt *p,
-						 const struct sw_host *h, struct sw_cookie *c)
+						 struct sw_host *h, struct sw_cookie *c)
 {
 	bool keepalive = false;
-	struct sw_mark m = {};
+	struct sw_mark *m = &p->mark;
 	__u32 ago;
 
 	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
 	if (!cookie_check(p, p->seq - 1, h, c)) {
 		if (!is_keepalive(p) ||
 		    !budget_take(SW_BUDGET_KEEPALIVE, SW_KEEPALIVE_PPS, p->now_ns) ||
-		    !cookie_check(p, p->seq, h, c) || c->age_ticks >= SW_KEEPALIVE_TICKS)
+		    !cookie_check_again(p, p->seq, h, c) || c->age_ticks >= SW_KEEPALIVE_TICKS)
 			return SW_CONTINUE;
 		keepalive = true;
 	}
@@ -109,10 +109,10 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	}
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
-	mark_fill(&m, p, c, h);
+	mark_fill(m, p, c, h);
 	if (h->no_meta)
 		expect_unmarked();
-	else if (!mark_write(ctx, &m))
+	else if (!mark_write(ctx, m))
 		recheck_all();
 	note_opened(p, keepalive);
 	return keepalive ? SW_PASS_KEEPALIVE : SW_PASS_COOKIE;

@@ -194,7 +194,7 @@ static __always_inline void cookie_decode(struct sw_cookie *c, bool ts)
 		c->has |= SW_OPT_WS;
 }
 
-/* Out of line: only SYNs are answered at a rate where the call itself would count. */
+/* Out of line: seldom needed, as the listener's state is ready for both epochs. */
 static __noinline __u64 cookie_hash_of_ack(const struct sw_pkt *p, const struct sw_cookie *c,
 					   __u32 client_isn, __u32 our_scale)
 {
@@ -243,6 +243,13 @@ static __always_inline bool cookie_check(const struct sw_pkt *p, __u32 client_is
 		return false;
 	cookie_decode(c, ts);
 	return true;
+}
+
+/* The same where it is seldom asked for: a call, and its own stack. */
+static __noinline bool cookie_check_again(const struct sw_pkt *p, __u32 client_isn,
+					  const struct sw_host *h, struct sw_cookie *c)
+{
+	return cookie_check(p, client_isn, h, c);
 }
 
 /* Was it one in the two epochs before? Only for the name of the drop: late, not forged. */

@@ -5,8 +5,6 @@
 
 #include "packet.h"
 
-#define SW_CSUM_CHUNK 128
-
 static __always_inline __u16 csum_fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);
@@ -47,9 +45,12 @@ struct csum_walk {
 
 static long csum_chunk(UNUSED __u32 i, struct csum_walk *w)
 {
-	__be32 buf[SW_CSUM_CHUNK / 4] = {};
+	struct sw_pkt *p = pkt_scratch(SW_HOOK_XDP);
 	__u32 n = w->left;
 
+	if (!p)
+		return 1;
+	__builtin_memset(p->chunk, 0, sizeof(p->chunk));
 	if (n >= SW_CSUM_CHUNK)
 		n = SW_CSUM_CHUNK;
 	n--; /* a range from 0: Linux 6.1 loses the lower bound of `n >= 1` */
@@ -57,11 +58,11 @@ static long csum_chunk(UNUSED __u32 i, struct csum_walk *w)
 	if (n > SW_CSUM_CHUNK - 1)
 		return 1;
 	n++;
-	if (bpf_xdp_load_bytes(w->ctx, w->off, buf, n)) {
+	if (bpf_xdp_load_bytes(w->ctx, w->off, p->chunk, n)) {
 		w->failed = 1;
 		return 1;
 	}
-	w->sum = bpf_csum_diff(NULL, 0, buf, sizeof(buf), w->sum);
+	w->sum = bpf_csum_diff(NULL, 0, p->chunk, sizeof(p->chunk), w->sum);
 	w->off += n;
 	w->left -= n;
 	return 0;

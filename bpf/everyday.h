@@ -13,8 +13,8 @@
 
 /* An ACK or data with nothing in its headers to look at further. */
 struct everyday {
-	struct sw_tuple tuple;
-	__u32 seq; /* host order */
+	struct sw_tuple *tuple; /* in the scratch: the stack is scarce */
+	__u32 seq;              /* host order */
 	__u32 payload;
 };
 
@@ -26,7 +26,7 @@ static __always_inline bool read_tcp(struct everyday *e, const struct tcphdr *th
 	if ((raw[13] & (TH_FIN | TH_SYN | TH_RST | TH_ACK)) != TH_ACK || doff < sizeof(*th) ||
 	    doff > l4_len)
 		return false;
-	e->tuple.ports = *(const __be32 *)th;
+	e->tuple->ports = *(const __be32 *)th;
 	e->seq = bpf_ntohl(th->seq);
 	e->payload = l4_len - doff;
 	return true;
@@ -47,11 +47,11 @@ static __always_inline bool read_everyday(struct everyday *e, void *data, void *
 		if (*(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_TCP ||
 		    ip->frag_off & bpf_htons(0x3fff) || total > room || total < sizeof(*ip))
 			return false;
-		e->tuple.client[0] = e->tuple.server[0] = 0;
-		e->tuple.client[1] = e->tuple.server[1] = 0;
-		e->tuple.client[2] = e->tuple.server[2] = bpf_htonl(0xffff);
-		e->tuple.client[3] = ip->saddr;
-		e->tuple.server[3] = ip->daddr;
+		e->tuple->client[0] = e->tuple->server[0] = 0;
+		e->tuple->client[1] = e->tuple->server[1] = 0;
+		e->tuple->client[2] = e->tuple->server[2] = bpf_htonl(0xffff);
+		e->tuple->client[3] = ip->saddr;
+		e->tuple->server[3] = ip->daddr;
 		return read_tcp(e, (void *)(ip + 1), total - sizeof(*ip));
 	}
 	if (eth->h_proto != bpf_htons(ETH_P_IPV6) ||
@@ -60,8 +60,8 @@ static __always_inline bool read_everyday(struct everyday *e, void *data, void *
 	total = bpf_ntohs(ip6->payload_len);
 	if (ip6->version != 6 || ip6->nexthdr != IPPROTO_TCP || total > room - sizeof(*ip6))
 		return false;
-	__builtin_memcpy(e->tuple.client, &ip6->saddr, 16);
-	__builtin_memcpy(e->tuple.server, &ip6->daddr, 16);
+	__builtin_memcpy(e->tuple->client, &ip6->saddr, 16);
+	__builtin_memcpy(e->tuple->server, &ip6->daddr, 16);
 	return read_tcp(e, (void *)(ip6 + 1), total);
 }
 
@@ -104,31 +104,36 @@ static __always_inline struct sw_conn *conn_of(struct sw_tuple *t, __u64 hash)
 	return c && conn_has(c, t) ? c : NULL;
 }
 
-/* The service whose everyday segment this is; 0: look closer. *hash: of its tuple if looked for. */
-static __always_inline __u32 everyday_service(void *data, void *end, const struct sw_settings *set,
-					      __u64 *hash)
+/*
+ * The service whose everyday segment this is. 0, or with the highest bit the hash of its tuple:
+ * look closer.
+ */
+static __always_inline __u64 everyday_service(struct xdp_md *ctx, struct sw_pkt *p,
+					      const struct sw_settings *set)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct everyday e = { .tuple = (struct sw_tuple *)p->saddr };
 	struct sw_service *svc;
-	struct everyday e;
 	struct sw_port *port;
 	struct sw_conn *c;
 	__u32 idx, id;
+	__u64 hash;
 
 	if (set->armed == SW_DISARMED || !read_everyday(&e, data, end))
 		return 0;
-	idx = bpf_ntohs(e.tuple.dport);
+	idx = bpf_ntohs(e.tuple->dport);
 	port = bpf_map_lookup_elem(&sw_ports, &idx);
 	if (!port || !*(__u32 *)port)
 		return 0;
-	*hash = tuple_hash(e.tuple.client, e.tuple.server, e.tuple.ports);
-	if (!live_maybe(*hash, set))
-		return 0;
-	c = conn_of(&e.tuple, *hash);
+	hash = tuple_hash(e.tuple->client, e.tuple->server, e.tuple->ports);
+	if (!live_maybe(hash, set))
+		return hash;
+	c = conn_of(e.tuple, hash);
 	if (!c || !goes_on(c, e.seq, e.payload))
-		return 0;
+		return hash;
 	id = c->service & (SW_MAX_SERVICES - 1);
 	svc = service_get(id);
-	return svc && svc->mode != SW_MODE_OFF ? id : 0;
+	return svc && svc->mode != SW_MODE_OFF ? id : hash;
 }
 
 /* ACK or data of a frame that read_everyday() had no eye for. */

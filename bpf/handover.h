@@ -9,23 +9,10 @@
 #include "clock.h"
 #include "listener.h"
 
-/* XDP metadata, 32 bytes: the most that every driver carries. */
-struct sw_mark {
-	__u32 magic; /* sw_boot.mark */
-	__u32 service;
-	__u64 cookie_hash;
-	__u32 tsval;
-	__u32 tsecr; /* as if the SYN-ACK left now: the host computes the true RTT from it */
-	__u16 mss;
-	__u8 our_wscale;
-	__u8 wscale; /* client's */
-	__u8 has;    /* SW_OPT_* */
-	__u8 pad[3];
-};
-
 static __always_inline void mark_fill(struct sw_mark *m, const struct sw_pkt *p,
 				      const struct sw_cookie *c, const struct sw_host *h)
 {
+	__builtin_memset(m, 0, sizeof(*m));
 	m->magic = sw_boot.mark;
 	m->service = p->service;
 	m->cookie_hash = c->hash;

@@ -80,6 +80,22 @@ struct sw_birth {
 	__u32 server_fin;
 };
 
+/* XDP metadata, 32 bytes: the most that every driver carries. */
+struct sw_mark {
+	__u32 magic; /* sw_boot.mark */
+	__u32 service;
+	__u64 cookie_hash;
+	__u32 tsval;
+	__u32 tsecr; /* as if the SYN-ACK left now: the host computes the true RTT from it */
+	__u16 mss;
+	__u8 our_wscale;
+	__u8 wscale; /* client's */
+	__u8 has;    /* SW_OPT_* */
+	__u8 pad[3];
+};
+
+#define SW_CSUM_CHUNK 128
+
 /* A bucket of a connection table as a newcomer finds it. Slots as refs, 0: none. */
 struct sw_bucket {
 	__u32 room;   /* unused, as long as the table may grow, or a tombstone past its time */
@@ -141,6 +157,8 @@ struct sw_pkt {
 	struct sw_view view;
 	struct sw_birth birth;
 	struct sw_bucket bucket[2];
+	struct sw_mark mark;
+	__be32 chunk[SW_CSUM_CHUNK / 4]; /* of what is summed, see csum.h */
 };
 
 /*
@@ -157,17 +175,26 @@ struct {
 	__type(value, struct sw_pkt);
 } sw_scratch SEC(".maps");
 
-static __always_inline struct sw_pkt *pkt_new(__u32 hook, __u32 ifindex, __u32 len)
+static __always_inline struct sw_pkt *pkt_scratch(__u32 hook)
 {
-	struct sw_pkt *p = bpf_map_lookup_elem(&sw_scratch, &hook);
+	return bpf_map_lookup_elem(&sw_scratch, &hook);
+}
 
-	if (!p)
-		return NULL;
+static __always_inline void pkt_begin(struct sw_pkt *p, __u32 hook, __u32 ifindex, __u32 len)
+{
 	__builtin_memset(p, 0, __builtin_offsetof(struct sw_pkt, cookie));
 	p->hook = hook;
 	p->ifindex = ifindex;
 	p->len = len;
 	p->enforce = 1;
+}
+
+static __always_inline struct sw_pkt *pkt_new(__u32 hook, __u32 ifindex, __u32 len)
+{
+	struct sw_pkt *p = pkt_scratch(hook);
+
+	if (p)
+		pkt_begin(p, hook, ifindex, len);
 	return p;
 }
 

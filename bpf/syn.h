@@ -58,18 +58,18 @@ static __always_inline void opts_allow(struct sw_pkt *p, const struct sw_host *h
 static __always_inline enum sw_reason answer_reqsk(struct xdp_md *ctx, struct sw_pkt *p,
 						   const struct sw_host *h)
 {
+	struct sw_cookie *c = &p->cookie; /* not on the stack, which is scarce */
 	struct sw_reply r = {};
-	struct sw_cookie c = {};
 
 	if (!p->enforce)
 		return SW_TX_SYNACK;
 	opts_allow(p, h);
 	r.tsecr = p->opts.tsval;
-	cookie_make(p, h, &c);
-	r.isn = c.isn;
-	r.tsval = (__u32)(p->now_ns >> SW_TS_SHIFT) + (__u32)c.hash;
+	cookie_make(p, h, c);
+	r.isn = c->isn;
+	r.tsval = (__u32)(p->now_ns >> SW_TS_SHIFT) + (__u32)c->hash;
 	r.mss = h->mss;
-	r.window = h->window[c.mss & 7];
+	r.window = h->window[c->mss & 7];
 	r.wscale = h->wscale;
 	r.has = p->opts.has;
 	return synack_write(ctx, p, &r);

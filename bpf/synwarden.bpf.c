@@ -184,36 +184,40 @@ static __always_inline void note_passed_syn(struct sw_pkt *p, enum sw_reason r,
 		live_mark(pkt_hash(p), set);
 }
 
-SEC("xdp.frags")
-int sw_xdp(struct xdp_md *ctx)
+static __always_inline enum sw_reason look_closer(struct xdp_md *ctx, struct sw_pkt *p,
+						  const struct sw_settings *set)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct sw_settings *set = settings();
-	struct sw_pkt *p;
 	enum sw_reason r;
-	__u64 hash = 0;
-	__u32 id;
 
-	if (!set)
-		return XDP_PASS;
-	id = everyday_service(data, end, set, &hash);
-	if (id) {
-		count_rx(SW_HOOK_XDP, end - data);
-		count_pass(id, SW_PASS_KNOWN, end - data);
-		return XDP_PASS;
-	}
-	p = pkt_new(SW_HOOK_XDP, ctx->ingress_ifindex, end - data);
-	if (!p)
-		return XDP_PASS;
-	p->hash = hash;
 	if (p->len > SW_FIRST_BUFFER)
 		p->len = bpf_xdp_get_buff_len(ctx);
 	r = parse_l3(ctx, p, data, end, parse_l2(p, data, end), SW_HOOK_XDP);
 	count_rx(SW_HOOK_XDP, p->len);
 	if (r == SW_CONTINUE)
-		r = judge(ctx, p, set);
-	else if (verdict_is(r, SW_V_DROP))
-		r = weigh_drop(p, r, set);
+		return judge(ctx, p, set);
+	return verdict_is(r, SW_V_DROP) ? weigh_drop(p, r, set) : r;
+}
+
+SEC("xdp.frags")
+int sw_xdp(struct xdp_md *ctx)
+{
+	struct sw_pkt *p = pkt_scratch(SW_HOOK_XDP);
+	struct sw_settings *set = settings();
+	enum sw_reason r;
+	__u64 known;
+
+	if (!set || !p)
+		return XDP_PASS;
+	known = everyday_service(ctx, p, set);
+	if (known && !(known >> 63)) {
+		count_rx(SW_HOOK_XDP, ctx->data_end - ctx->data);
+		count_pass(known, SW_PASS_KNOWN, ctx->data_end - ctx->data);
+		return XDP_PASS;
+	}
+	pkt_begin(p, SW_HOOK_XDP, ctx->ingress_ifindex, ctx->data_end - ctx->data);
+	p->hash = known;
+	r = look_closer(ctx, p, set);
 	count(p, r, set);
 	if (p->enforce && verdict_is(r, SW_V_TX))
 		return XDP_TX;
