@@ -121,18 +121,22 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 /*
  * What follows the ACK that ended a handshake in one batch: the host has yet to see that ACK,
  * which is before this in its queue, so only the entry speaks for it. RST, data and FIN in
- * order, or close to it. Not if the host may have no room for the connection: its listener
+ * order, or within 64 kB of it. Not if the host may have no room for the connection: its listener
  * would reset a client whose retransmission would have been welcome.
  */
-static __always_inline bool is_close_behind(struct sw_pkt *p, const struct sw_host *h,
-					    struct sw_conn *c)
+static __always_inline bool is_close_behind(struct xdp_md *ctx, struct sw_pkt *p,
+					    const struct sw_host *h, struct sw_conn *c)
 {
-	__u32 payload = p->l4_len - p->doff;
+	__u32 end = p->seq + p->l4_len - p->doff;
 	union sw_word from, to;
 
 	if (!conn_look(c, p, &from) || from.flags & SW_CONN_CONFIRMED || from.state == SW_CLOSED ||
-	    sw_seconds(p->now_ns) - c->changed_s >= SW_BATCH_S || p->seq - c->rcv_nxt > 65535)
+	    conn_age(c, sw_seconds(p->now_ns)) >= SW_BATCH_S ||
+	    p->seq - c->rcv_nxt + 65536 > 2 * 65536)
 		return false;
+	/* what the host will discard moves nothing */
+	if (p->flags & (TH_RST | TH_FIN) && !segment_csum_ok(ctx, p))
+		return true;
 	to = from;
 	if (p->flags & TH_RST) {
 		if (p->seq != c->rcv_nxt && p->seq != c->client_fin + 1)
@@ -141,9 +145,10 @@ static __always_inline bool is_close_behind(struct sw_pkt *p, const struct sw_ho
 	} else if (p->flags & TH_SYN || h->crowded || p->ack != c->server_fin + 1) {
 		return false;
 	} else {
-		c->rcv_nxt = p->seq + payload;
+		if (is_after(end, c->rcv_nxt))
+			c->rcv_nxt = end;
 		if (p->flags & TH_FIN) {
-			c->client_fin = p->seq + payload;
+			c->client_fin = end;
 			to.flags |= SW_CONN_CLIENT_FIN;
 		}
 	}
@@ -168,14 +173,15 @@ static __always_inline bool is_trailing(const struct sw_pkt *p, const struct sw_
  * A tuple that none of the tables knows, nor the host, as far as it was asked. Not static: see
  * judge_segment(). Returns enum sw_reason.
  */
-__noinline int judge_stray(struct sw_pkt *p, struct sw_host *h, __u32 ref, __u32 own)
+__noinline int judge_stray(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host *h, __u32 ref,
+			   __u32 own)
 {
 	struct sw_settings *set = settings();
 	struct sw_conn *conn = conn_at(ref);
 
 	if (!p || !h || !set)
 		return SW_DROP_BUG;
-	if (is_close_behind(p, h, conn))
+	if (is_close_behind(ctx, p, h, conn))
 		return p->flags & TH_RST ? SW_PASS_RST : SW_PASS_KNOWN;
 	if (is_trailing(p, conn) && challenge_take(p, set))
 		return SW_PASS_CHALLENGE;
@@ -266,7 +272,7 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 		if (r)
 			return r;
 	}
-	return judge_stray(p, h, ref, own);
+	return judge_stray(ctx, p, h, ref, own);
 }
 
 #endif /* SW_ACK_H */

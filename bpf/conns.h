@@ -264,19 +264,27 @@ static __always_inline bool conn_free(struct sw_pkt *p, __u32 table, struct sw_c
 
 #define SW_SYN_RETRIES_S 128 /* the host sends a SYN again for 127 s, a SYN-ACK for 63 */
 
+/* Seconds in its state; another CPU's clock may be a little ahead of the one we go by. */
+static __always_inline __u32 conn_age(const struct sw_conn *c, __u32 now_s)
+{
+	__s32 age = now_s - c->changed_s;
+
+	return age > 0 ? age : 0;
+}
+
 /* A tombstone past its time. */
 static __always_inline bool is_spent(const struct sw_conn *c, __u32 now_s)
 {
 	struct sw_settings *set = settings();
 
-	return set && c->state == SW_CLOSED && now_s - c->changed_s > set->timeout_s[SW_CLOSED];
+	return set && c->state == SW_CLOSED && conn_age(c, now_s) > set->timeout_s[SW_CLOSED];
 }
 
 /* What gives way to a newcomer if there is no other room, though the host may hold it yet. */
 static __always_inline bool is_yielding(const struct sw_conn *c, __u32 now_s)
 {
 	struct sw_settings *set = settings();
-	__u32 age = now_s - c->changed_s;
+	__u32 age = conn_age(c, now_s);
 
 	if (!set)
 		return false;
@@ -361,7 +369,7 @@ static __noinline int table_full(const struct sw_pkt *p, __u32 table)
 }
 
 static __always_inline void bucket_look(struct sw_bucket *b, const struct sw_pkt *p, __u32 table,
-					__u32 second, __u32 full)
+					__u32 second)
 {
 	__u32 now_s = sw_seconds(p->now_ns);
 
@@ -372,7 +380,7 @@ static __always_inline void bucket_look(struct sw_bucket *b, const struct sw_pkt
 
 		if (!c)
 			continue;
-		if ((c->state == SW_FREE && !full) || is_spent(c, now_s)) {
+		if (c->state == SW_FREE || is_spent(c, now_s)) {
 			b->room = b->room ? b->room : ref_of(table, idx);
 			continue;
 		}
@@ -384,13 +392,13 @@ static __always_inline void bucket_look(struct sw_bucket *b, const struct sw_pkt
 
 /*
  * The slot a newcomer may have, 0: none. In the first bucket, where it is found soonest,
- * unless that is crowded and the second less so: in a table filled to its limit not one in a
- * million then finds both full, with first come, first served one in a thousand. Not static:
- * verified once.
+ * unless that is crowded and the second less so: in a table filled to its size not one in a
+ * million then finds both full, with first come, first served one in a thousand. What is beyond
+ * the size, tombstones mostly, has the slots that are left. Not static: verified once.
  */
 #define SW_CROWDED 6
 
-__noinline __u32 room_for(struct sw_pkt *p, __u32 table, __u32 full)
+__noinline __u32 room_for(struct sw_pkt *p, __u32 table)
 {
 	struct sw_bucket *one, *two;
 
@@ -399,10 +407,10 @@ __noinline __u32 room_for(struct sw_pkt *p, __u32 table, __u32 full)
 	one = &p->bucket[0];
 	two = &p->bucket[1];
 	table &= 1;
-	bucket_look(one, p, table, 0, full);
+	bucket_look(one, p, table, 0);
 	if (one->room && one->taken < SW_CROWDED)
 		return one->room;
-	bucket_look(two, p, table, 1, full);
+	bucket_look(two, p, table, 1);
 	if (two->room && (!one->room || two->taken < one->taken))
 		return two->room;
 	return one->room ? one->room : one->yields ? one->yields : two->yields;
@@ -418,8 +426,7 @@ static __always_inline __u32 conn_insert(struct sw_pkt *p)
 		return 0;
 	/* another CPU may be faster, but not often */
 	for (int i = 0; i < 4; i++) {
-		bool full = READ_ONCE(use->used) >= sw_boot.max[table];
-		struct sw_conn *c = conn_at(room_for(p, table, full));
+		struct sw_conn *c = conn_at(room_for(p, table));
 		union sw_word w, claimed;
 
 		if (!c)
@@ -479,22 +486,6 @@ __noinline __u32 conn_open(struct sw_pkt *p)
 	if (conn_look(c, p, &w)) /* from one table to the other */
 		conn_free(p, ref >> 31, c, w);
 	return conn_insert(p);
-}
-
-/* Of a connection that was seen to end. */
-static __always_inline bool is_tombstone(struct sw_pkt *p)
-{
-	struct sw_conn *c = conn_at(conn_find(p));
-
-	return c && conn_is(c, p) && c->state == SW_CLOSED;
-}
-
-/* The host was seen to take it, or it is over: no cookie opens it. */
-static __always_inline bool is_settled(struct sw_pkt *p)
-{
-	struct sw_conn *c = conn_at(conn_find(p));
-
-	return c && conn_is(c, p) && (c->flags & SW_CONN_CONFIRMED || c->state == SW_CLOSED);
 }
 
 #endif /* SW_CONNS_H */

@@ -101,7 +101,7 @@ static __always_inline bool out_move(struct sw_pkt *p, __u32 ref, struct sw_conn
 		next = 0;
 	/* sent again before the host got the ACK that made it ESTABLISHED here */
 	if (out == OUT_SYNACK && is_proven(from.state) &&
-	    sw_seconds(p->now_ns) - c->changed_s < SW_BATCH_S)
+	    conn_age(c, sw_seconds(p->now_ns)) < SW_BATCH_S)
 		next = 0;
 	if (next == SW_CLOSED && ref & REF_HALF) /* no tombstone for what never was */
 		return conn_free(p, SW_TABLE_HALF, c, from);

@@ -98,7 +98,7 @@ struct sw_mark {
 
 /* A bucket of a connection table as a newcomer finds it. Slots as refs, 0: none. */
 struct sw_bucket {
-	__u32 room;   /* unused, as long as the table may grow, or a tombstone past its time */
+	__u32 room;   /* unused, or a tombstone past its time */
 	__u32 yields; /* what gives way if there is no room anywhere */
 	__u32 taken;
 	__u32 pad;

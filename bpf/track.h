@@ -10,6 +10,22 @@
 #include "csum.h"
 #include "oracle.h"
 
+/* Of a connection that was seen to end. */
+static __always_inline bool is_tombstone(struct sw_pkt *p)
+{
+	struct sw_conn *c = conn_at(conn_find(p));
+
+	return c && conn_is(c, p) && c->state == SW_CLOSED;
+}
+
+/* The host was seen to take it, or it is over: no cookie opens it. */
+static __always_inline bool is_settled(struct sw_pkt *p)
+{
+	struct sw_conn *c = conn_at(conn_find(p));
+
+	return c && conn_is(c, p) && (c->flags & SW_CONN_CONFIRMED || c->state == SW_CLOSED);
+}
+
 #define SW_FLIGHT (1U << 20) /* bytes that may be under way, whatever window was offered last */
 
 static __always_inline bool is_after(__u32 a, __u32 b)
@@ -173,7 +189,7 @@ static __always_inline bool entry_move(struct sw_pkt *p, struct sw_conn *c, unio
 	 * The packet path is ahead of the host by what was received in one batch with this: a
 	 * segment that moves nothing does not take back what one before it has just moved.
 	 */
-	if (state == p->view.state && state != from.state && now_s - c->changed_s < SW_BATCH_S)
+	if (state == p->view.state && state != from.state && conn_age(c, now_s) < SW_BATCH_S)
 		state = from.state;
 	to.state = state;
 	c->rcv_nxt = p->view.rcv_nxt;
@@ -247,7 +263,7 @@ static __always_inline void conn_adopt(struct sw_pkt *p)
 	union sw_word from, to;
 
 	for (int i = 0; i < SW_TRIES && conn_look(c, p, &from); i++) {
-		if (sw_seconds(p->now_ns) - c->changed_s >= SW_BATCH_S)
+		if (conn_age(c, sw_seconds(p->now_ns)) >= SW_BATCH_S)
 			break;
 		to = from;
 		to.flags |= SW_CONN_HELD | SW_CONN_CONFIRMED;
@@ -267,8 +283,8 @@ static __always_inline void conn_lost(struct sw_pkt *p)
 	if (!conn_look(c, p, &from))
 		return;
 	/* the host may have its first ACK before it, undelivered */
-	if (from.state == SW_CLOSED || (!(from.flags & SW_CONN_CONFIRMED) &&
-					sw_seconds(p->now_ns) - c->changed_s < SW_BATCH_S))
+	if (from.state == SW_CLOSED ||
+	    (!(from.flags & SW_CONN_CONFIRMED) && conn_age(c, sw_seconds(p->now_ns)) < SW_BATCH_S))
 		return;
 	if (ref & REF_HALF) {
 		conn_free(p, SW_TABLE_HALF, c, from);

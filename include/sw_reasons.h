@@ -33,7 +33,7 @@
 	/* To a guarded service, and the host's to decide. */ \
 	X(PASS_KNOWN, PASS, "pass_known", "segment of a connection the host holds") \
 	X(PASS_UNTRACKED, PASS, "pass_untracked", "connection the host holds, but the table is full") \
-	X(PASS_CHALLENGE, PASS, "pass_challenge", "segment the host answers with a challenge ACK, on a budget") \
+	X(PASS_CHALLENGE, PASS, "pass_challenge", "segment the host answers with an ACK or, if it has ended, a RST; on a budget") \
 	X(PASS_RST, PASS, "pass_rst", "RST at the sequence number the host expects") \
 	X(PASS_UNASKED, PASS, "pass_unasked", "budget of socket lookups spent, the host decides") \
 	X(PASS_SYN_HELD, PASS, "pass_syn_held", "SYN for a tuple the host still holds") \
@@ -61,7 +61,7 @@
 	X(DROP_FRAGMENT, DROP, "drop_fragment", "fragment that cuts or hides a TCP header") \
 	X(DROP_IPV6_CHAIN, DROP, "drop_ipv6_chain", "IPv6 extension chain too long or cut") \
 	X(DROP_SYNACK_CAP, DROP, "drop_synack_cap", "SYN-ACK cap of the source prefix reached") \
-	X(DROP_CLOSED_PORT, DROP, "drop_closed_port", "SYN to a closed port beyond the budget") \
+	X(DROP_CLOSED_PORT, DROP, "drop_closed_port", "segment to a closed port beyond the budget") \
 	X(DROP_COOKIE, DROP, "drop_cookie", "ACK without a valid cookie or connection") \
 	X(DROP_EXPIRED, DROP, "drop_expired", "ACK with a cookie past its life") \
 	X(DROP_RST, DROP, "drop_rst", "RST of no connection") \

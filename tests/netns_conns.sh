@@ -159,6 +159,27 @@ test_full_table_serves_everyone() { # K01
 	check_gauges
 }
 
+# Ten times as many as there is room for come and go beside 800 that stay.
+test_tombstones_leave_room_for_live_connections() { # K01
+	net_up
+	family 4
+	start_churn
+	guard attach s0 --connections 1000 > /dev/null
+	guard service add any 80 --mode always
+	start client "$T/live" "$CHURN" --dst "$SA" --port 80 --pattern h --ports 40000-40799 \
+		--count 800
+	wait_until 20 grep -q tried "$T/live"
+	churn --pattern cr --ports 2000-13999 --count 10000 > "$T/churned"
+	say "MEASURED $(guard status -j | jq -c .tables)"
+	expect_eq "failed" 0 "$(jq '.tried - .ok' "$T/churned")"
+	expect_eq "stay" 800 "$(host_count established 80)"
+	expect_ge "stay, by the gauges" "$(count_of ESTABLISHED)" 800
+	# both buckets full of what lives: one connection in a thousand, and it goes on all the same
+	expect_le "segments that found no room" "$(guard status -j | jq '.tables[0].full')" 50
+	expect_le "untracked" "$(packets pass_untracked)" 50
+	check_gauges
+}
+
 test_sweep_forgets_what_the_host_forgot() { # G09 G10 C04 @limit=150
 	net_up
 	small_guard native 80
@@ -253,7 +274,7 @@ test_churn_leaves_no_drift() { # G11 K07 K08 @modes @limit=200
 	expect_eq "refused by the kernel" 0 "$(packets tc_refused)"
 }
 
-# states_of HOST: "state sockets" of port 80 as ss has them, or as a walk over the tables does
+# "state connections" of port 80, a line each
 states_by_host() {
 	sv ss -HtanO 'sport = :80' | awk '$1 != "LISTEN" { n[$1]++ } END { for (s in n) print s, n[s] }' |
 		sed 's/^ESTAB /ESTABLISHED /; s/^SYN-RECV /SYN-RECEIVED /' | sort
@@ -288,6 +309,8 @@ test_a_million_live_connections_beside_churn() { # G11 K05 @limit=1500
 	expect_eq "live, by ss" $live "$(sv ss -HtnO state established 'sport = :80' | wc -l)"
 	expect_eq "live, by the gauges" $live "$(count_of ESTABLISHED)"
 	diff <(states_by_walk) <(states_by_gauge) || fail "walk and gauges differ"
+	diff <(states_by_host) <(states_by_gauge | grep -v ^CLOSED) || fail "host and gauges differ"
+	expect_eq "untracked" 0 "$(packets pass_untracked)"
 	say "MEASURED by the guard: $(states_by_gauge | xargs); by ss: $(states_by_host | xargs)"
 	say "MEASURED $(guard status -j | jq -c .tables)"
 	expect_eq "dropped" 0 "$(dropped)"

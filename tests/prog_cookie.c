@@ -88,6 +88,7 @@ TEST(cookie_counts_only_with_ack_and_without_syn_or_rst, "B08 I03 D02 D04")
 		  SW_DROP_TCP_CSUM },
 		/* in one batch with the ACK; or of nothing, or overtaking it */
 		{ { .flags = ACK | PSH, .seq = 1000, .payload = 100 }, XDP_PASS, SW_PASS_KNOWN },
+		{ { .flags = ACK | PSH, .seq = 500, .payload = 100 }, XDP_PASS, SW_PASS_KNOWN },
 		{ { .flags = ACK | PSH, .seq = 100000, .payload = 9 }, XDP_DROP, SW_DROP_COOKIE },
 		{ { .flags = ACK, .ack = 1 }, XDP_DROP, SW_DROP_COOKIE },
 	};
@@ -116,6 +117,42 @@ TEST(cookie_counts_only_with_ack_and_without_syn_or_rst, "B08 I03 D02 D04")
 	handshake_ack(&h, &(struct spec){ .bad_ip_csum = 1 }, &p);
 	struct result r = run_xdp(&p);
 	CHECK_RESULT(&r, XDP_DROP, SW_DROP_IP_CSUM);
+}
+
+/* The host has yet to see the ACK, so only the entry speaks for what follows it at once. */
+TEST(broken_checksum_right_behind_the_ack_moves_nothing, "B08 F01")
+{
+	static const struct {
+		struct spec more;
+		enum sw_reason reason;
+		enum sw_state state;
+	} steps[] = {
+		{ { .flags = ACK }, SW_PASS_COOKIE, SW_ESTABLISHED },
+		{ { .flags = RST, .bad_tcp_csum = 1 }, SW_PASS_RST, SW_ESTABLISHED },
+		{ { .flags = FIN | ACK, .seq = 9, .bad_tcp_csum = 1 },
+		  SW_PASS_KNOWN,
+		  SW_ESTABLISHED },
+		{ { .flags = RST }, SW_PASS_RST, SW_CLOSED },
+	};
+	static struct handshake h;
+	static struct packet p;
+
+	open_web();
+	handshake_syn(&h, &(struct spec){ .sport = 20100 });
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		struct sw_conn *c;
+		struct result r;
+
+		test_context("step %zu", i);
+		handshake_ack(&h, &steps[i].more, &p);
+		r = run_xdp(&p);
+		CHECK_RESULT(&r, XDP_PASS, steps[i].reason);
+		c = conn_entry(4, 20100, 80, NULL);
+		if (!CHECK(c))
+			break;
+		CHECK_EQ(c->state, steps[i].state);
+		CHECK_EQ(c->flags & SW_CONN_CLIENT_FIN, 0);
+	}
 }
 
 /* D03: the keepalive of a client whose ACK was lost becomes that ACK. */

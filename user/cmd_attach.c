@@ -220,7 +220,7 @@ static int detach_one(struct guard *g, const char *name)
 		return err;
 	have = find_device(list, count, name);
 	if (have)
-		return count == 1 ? drain(g, end_device, have) : end_device(g, have);
+		return drain(g, end_device, have);
 	if (!if_nametoindex(name))
 		return log_refuse(-ENODEV, "no device '%.64s' here, and the guard at %s has none",
 				  name, g->dir);

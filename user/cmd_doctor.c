@@ -144,6 +144,11 @@ static void host_sysctls(struct report *r)
 			say(r, GRADE_NOTE, options[i].name, "0: %s; sysctl net.ipv4.%s=1",
 			    options[i].loss, options[i].name);
 	}
+	if (!file_read_long("/proc/sys/net/netfilter/nf_conntrack_count", &value) && value > 0)
+		say(r, GRADE_NOTE, "conntrack",
+		    "tracks %ld flows: it sees no SYN of a client, so guarded ports are to be accepted "
+		    "before rules that drop what is new or invalid without one",
+		    value);
 	if (!file_read_long("/proc/sys/net/core/somaxconn", &value) && value < 1024)
 		say(r, GRADE_NOTE, "somaxconn",
 		    "%ld bounds the accept queues: sysctl net.core.somaxconn=4096", value);

@@ -6,8 +6,6 @@
 #include "kernel.h"
 #include "util.h"
 
-/* Round trips of nearly all clients are shorter. */
-
 /* What the engine needs of net.ipv4.tcp_syncookies; see tcp(7). */
 static long cookies_needed(enum sw_engine engine)
 {
