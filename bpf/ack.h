@@ -217,6 +217,14 @@ static __always_inline enum sw_reason judge_asked(struct xdp_md *ctx, struct sw_
 	return r;
 }
 
+/* By the word of the tables. Not static: see judge_segment(). */
+__noinline int may_be_held(__u32 ref)
+{
+	struct sw_conn *c = conn_at(ref);
+
+	return c ? c->state != SW_CLOSED : is_any_unlisted();
+}
+
 /*
  * Anything but the everyday segment of a known connection, see is_everyday(), and a SYN. Not
  * static: the verifier then checks it once, for any p and h, and not again for each path
@@ -262,8 +270,12 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 	}
 	if (ask && sw_boot.engine == SW_ENGINE_REQSK &&
 	    !budget_take(SW_BUDGET_ASK, set->ask_pps, p->now_ns)) {
-		/* RST and SYN-ACK can wait, and what only the grace spoke for is tried again */
-		if (maybe && !(p->flags & (TH_RST | TH_SYN)))
+		/*
+		 * RST and SYN-ACK can wait, and what only the grace spoke for is tried again. Of
+		 * the rest what the host may hold passes; a bit of the filter alone does not say
+		 * so, as it outlives its connection.
+		 */
+		if (maybe && !(p->flags & (TH_RST | TH_SYN)) && may_be_held(ref))
 			return SW_PASS_UNASKED;
 		ask = false;
 	}

@@ -7,7 +7,7 @@
 #define SW_EGRESS_H
 
 #include "clock.h"
-#include "conns.h"
+#include "open.h"
 #include "parse.h"
 #include "service.h"
 

@@ -382,7 +382,11 @@ int sw_adopt(struct bpf_iter__tcp *ctx)
 	p->now_ns = bpf_ktime_get_ns();
 	live_mark(pkt_hash(p), set);
 	view_of(&p->view, sk, sk->skc_state);
-	if (p->view.state && !p->view.unknown && is_guarded(p))
+	if (!p->view.state || !is_guarded(p))
+		return 0;
+	if (p->view.unknown)
+		note_unlisted();
+	else
 		conn_adopt(p);
 	return 0;
 }

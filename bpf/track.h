@@ -6,8 +6,8 @@
 #ifndef SW_TRACK_H
 #define SW_TRACK_H
 
-#include "conns.h"
 #include "csum.h"
+#include "open.h"
 #include "oracle.h"
 
 /* Of a connection that was seen to end. */
@@ -356,8 +356,10 @@ static __always_inline enum sw_reason step(struct xdp_md *ctx, struct sw_pkt *p,
 	__u8 cell = step_in(v->state, seg);
 	bool refresh = !cell || cell & CELL_NEXT;
 
-	if (v->unknown)
+	if (v->unknown) {
+		note_unlisted();
 		return reason_of_pass(p, 0);
+	}
 	if (v->state == SW_TIME_WAIT && seg == SEG_RST && !has_syn_passed(p))
 		cell = CELL_DROP;
 	if (cell & CELL_DROP)

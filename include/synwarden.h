@@ -253,6 +253,9 @@ struct sw_table_use {
 	__u32 fin_until_s; /* first entry only: until then egress looks for what ends them */
 	__u32 reported;    /* 1: the event of a full table was sent; the sweep sets it back */
 	__u64 fin_pending; /* first entry only: connections whose FIN came out of order */
+	/* First entry only: 1: since the last `adopt` the host was seen to hold a connection that is
+	 * in no table: there was no room, or its socket's numbers cannot be read. */
+	__u64 unlisted;
 };
 
 /* CLOCK_MONOTONIC in seconds, at the cost of a multiplication; good for 68 years. */
@@ -297,7 +300,7 @@ struct sw_event {
 SW_ASSERT_SIZE(sw_boot, 48);
 SW_ASSERT_SIZE(sw_conn, 64);
 SW_ASSERT_SIZE(sw_gauge, 128);
-SW_ASSERT_SIZE(sw_table_use, 32);
+SW_ASSERT_SIZE(sw_table_use, 40);
 SW_ASSERT_SIZE(sw_service, 32);
 SW_ASSERT_SIZE(sw_port, 4);
 SW_ASSERT_SIZE(sw_prefix_key, 24);

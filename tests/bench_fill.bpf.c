@@ -4,7 +4,7 @@
  * functions and in its own maps: a million connections without a million sockets, each where
  * the guard looks for it. Every run makes one established connection.
  */
-#include "conns.h"
+#include "open.h"
 
 #include "bench.h"
 

@@ -111,9 +111,9 @@ void tables_check(void)
 {
 	static uint64_t count[SW_MAX_SERVICES][SW_STATE_MAX];
 	uint64_t pending = 0;
-	uint32_t n;
-	struct sw_table_use *use = map_memory("sw_tables", sizeof(*use), &n);
-	struct sw_gauge *gauge = map_memory("sw_gauges", sizeof(*gauge), &n);
+	uint32_t tables, services;
+	struct sw_table_use *use = map_memory("sw_tables", sizeof(*use), &tables);
+	struct sw_gauge *gauge = map_memory("sw_gauges", sizeof(*gauge), &services);
 
 	memset(count, 0, sizeof(count));
 	for (int t = 0; t < SW_TABLE_MAX; t++) {
@@ -139,6 +139,6 @@ void tables_check(void)
 			test_context("gauge of service %d, %s", id, state_name(s));
 			CHECK_EQ(gauge[id].conns[s], count[id][s]);
 		}
-	munmap(use, n * sizeof(*use));
-	munmap(gauge, n * sizeof(*gauge));
+	munmap(use, tables * sizeof(*use));
+	munmap(gauge, services * sizeof(*gauge));
 }

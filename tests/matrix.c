@@ -41,7 +41,7 @@ static const struct row_in {
 	{ "SYN-RECEIVED",
 	  { "same:P p", "crossing,same,ours:P>EST p", "P>EST", "p", "D", "hole:P>EST+fin P>CWT+fin",
 	    "P>CLO", "p+rst", "D" } },
-	/* near: an entry with fresh numbers lets 256 kB around them pass unasked, see conns.h; those
+	/* near: an entry with fresh numbers lets 256 kB around them pass unasked, see everyday.h; those
 	 * behind them prove no life. Costs the host a duplicate ACK, which it limits itself. */
 	{ "ESTABLISHED",
 	  { "p", "p", "behind:q P", "behind:q near:P p", "behind:q near:P over:p D",

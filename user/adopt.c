@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 
 #include "kernel.h"
+#include "table.h"
 #include "util.h"
 
 /* Cookies of the kernel, which a handshake before the guard may carry, live this long. */
@@ -56,13 +57,17 @@ int adopt_walk(const struct guard *g)
 /*
  * The half that nobody reads is cleared, then both are marked while the sockets are walked,
  * then readers change over. So the filter never lacks a tuple: one that appears meanwhile is
- * marked by the packet that makes it, in both halves.
+ * marked by the packet that makes it, in both halves. What the tables have no room for the walk
+ * finds again.
  */
 int adopt_run(const struct guard *g)
 {
+	autotables struct tables t = { 0 };
 	struct sw_settings s;
 	int walked, err = mapio_settings(g, &s);
 
+	if (!err)
+		err = tables_open(g, &t, true);
 	if (err)
 		return err;
 	if (s.live_both) { /* a run before was killed half-way */
@@ -80,8 +85,11 @@ int adopt_run(const struct guard *g)
 	if (err)
 		return err;
 	wait_for_packets();
+	tables_unlisted(&t, false);
 	walked = adopt_walk(g);
-	if (!walked) {
+	if (walked) {
+		tables_unlisted(&t, true);
+	} else {
 		s.live_gen++;
 		walked = mapio_settings_set(g, &s);
 		wait_for_packets();

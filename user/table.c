@@ -132,6 +132,11 @@ void tables_rearm(const struct tables *t, enum sw_table table)
 	__atomic_store_n(&t->use[table].reported, 0, __ATOMIC_RELAXED);
 }
 
+void tables_unlisted(const struct tables *t, bool some)
+{
+	__atomic_store_n(&t->use[SW_TABLE_CONNS].unlisted, some, __ATOMIC_RELAXED);
+}
+
 static shared_word *word_at(const struct tables *t, unsigned int table, __u32 at)
 {
 	return (shared_word *)&t->slot[table][at].state;

@@ -60,6 +60,8 @@ void conn_clear(const struct tables *t, const struct conn *conn, __u8 flags);
 __u32 tables_forget(const struct tables *t, __u32 service);
 /* Room again: the next connection that finds none is reported. */
 void tables_rearm(const struct tables *t, enum sw_table table);
+/* Whether the host may hold connections that are in no table. */
+void tables_unlisted(const struct tables *t, bool some);
 
 /* Seconds of the clock that entries carry. */
 __u32 conn_now(void);
