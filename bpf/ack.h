@@ -80,7 +80,7 @@ static __always_inline void note_opened(struct sw_pkt *p, bool keepalive)
 
 /* A cookie of ours behind p: marked for tc. SW_CONTINUE: no cookie; c tells more. */
 static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_pkt *p,
-						 struct sw_host *h, struct sw_cookie *c)
+						 const struct sw_host *h, struct sw_cookie *c)
 {
 	bool keepalive = false;
 	struct sw_mark *m = &p->mark;
@@ -241,14 +241,14 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 
 	if (!p || !h || !set)
 		return SW_DROP_BUG;
-	/*
-	 * What is in the tables is in the filter. Cookies of the host's own listener leave no
-	 * trace there: while one may be about (with engine listener, always) each ACK is asked for.
-	 */
 	c = &p->cookie;
 	__builtin_memset(c, 0, sizeof(*c));
 	if (epoch_of(p->now_ns + SW_CLOCK_LAG_NS) != epoch_of(p->now_ns))
 		p->now_ns = bpf_ktime_get_ns(); /* another CPU may be in the next epoch */
+	/*
+	 * What is in the tables is in the filter. Cookies of the host's own listener leave no
+	 * trace there: while one may be about (with engine listener, always) each ACK is asked for.
+	 */
 	ask = maybe || ((p->flags & (TH_ACK | TH_SYN | TH_RST)) == TH_ACK &&
 			(sw_boot.engine == SW_ENGINE_LISTENER || p->now_ns < set->grace_until_ns));
 	if (maybe)

