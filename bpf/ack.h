@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "csum.h"
 #include "handover.h"
+#include "lists.h"
 #include "track.h"
 
 #define SW_EXPIRED_PPS     100
@@ -78,6 +79,14 @@ static __always_inline void note_opened(struct sw_pkt *p, bool keepalive)
 	conn_open(p);
 }
 
+static __always_inline bool is_refused(struct sw_pkt *p)
+{
+	struct sw_settings *set = settings();
+	struct sw_service *svc = service_of(p);
+
+	return set && svc && is_denied(p, svc, set);
+}
+
 /* A cookie of ours behind p: marked for tc. SW_CONTINUE: no cookie; c tells more. */
 static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_pkt *p,
 						 const struct sw_host *h, struct sw_cookie *c)
@@ -107,6 +116,8 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 		if (cookie_is_spent(ago) || is_tombstone(p))
 			return SW_PASS_COOKIE_USED;
 	}
+	if (is_refused(p)) /* listed since its SYN */
+		return SW_DROP_DENIED;
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
 	mark_fill(m, p, c, h);

@@ -147,7 +147,7 @@ static __always_inline enum sw_reason reason_of_out(__u32 out, bool found)
 static __always_inline enum sw_reason judge_out(struct sw_pkt *p)
 {
 	__u32 id = service_id(p), out = out_of(p->flags), ref;
-	struct sw_service *svc = id ? service_get(id) : NULL;
+	struct sw_service *svc = id ? service_get(id, p->gen) : NULL;
 	struct sw_conn *c;
 
 	if (!svc || svc->mode == SW_MODE_OFF || p->frag || p->doff < sizeof(struct tcphdr) ||

@@ -116,13 +116,13 @@ static __always_inline __u64 everyday_service(struct xdp_md *ctx, struct sw_pkt 
 	struct sw_service *svc;
 	struct sw_port *port;
 	struct sw_conn *c;
-	__u32 idx, id;
+	__u32 id, gen;
 	__u64 hash;
 
 	if (set->armed == SW_DISARMED || !read_everyday(&e, data, end))
 		return 0;
-	idx = bpf_ntohs(e.tuple->dport);
-	port = bpf_map_lookup_elem(&sw_ports, &idx);
+	gen = READ_ONCE(set->gen);
+	port = port_get(bpf_ntohs(e.tuple->dport), gen);
 	if (!port || !*(__u32 *)port)
 		return 0;
 	hash = tuple_hash(e.tuple->client, e.tuple->server, e.tuple->ports);
@@ -132,7 +132,7 @@ static __always_inline __u64 everyday_service(struct xdp_md *ctx, struct sw_pkt 
 	if (!c || !goes_on(c, e.seq, e.payload))
 		return hash;
 	id = c->service & (SW_MAX_SERVICES - 1);
-	svc = service_get(id);
+	svc = service_get(id, gen);
 	return svc && svc->mode != SW_MODE_OFF ? id : hash;
 }
 

@@ -54,6 +54,12 @@ struct sw_cpu {
 	__u32 pad;
 };
 
+/* New SYNs of a service that this CPU has not told yet. */
+struct sw_arm_cpu {
+	__u32 syns;
+	__u32 window;
+};
+
 #define SW_BUDGET_TINY_MSS  (SW_MAX_SERVICES + 0) /* below: host_syns of the service */
 #define SW_BUDGET_EXPIRED   (SW_MAX_SERVICES + 1)
 #define SW_BUDGET_KEEPALIVE (SW_MAX_SERVICES + 2)
@@ -61,21 +67,22 @@ struct sw_cpu {
 #define SW_BUDGET_CLOSED    (SW_MAX_SERVICES + 4)
 #define SW_BUDGET_ASK       (SW_MAX_SERVICES + 5)
 #define SW_BUDGET_STATE     (SW_MAX_SERVICES + 6)
-#define SW_BUDGETS          (SW_MAX_SERVICES + 7)
+#define SW_BUDGET_SYNACK    (SW_MAX_SERVICES + 7)
+#define SW_BUDGETS          (SW_MAX_SERVICES + 8)
 
 #define SW_CHALLENGE_SLOTS 4096
 
 /* User space writes; XDP reads. Never full: fixed index. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SW_MAX_SERVICES);
+	__uint(max_entries, SW_HALVES *SW_MAX_SERVICES);
 	__type(key, __u32);
 	__type(value, struct sw_service);
 } sw_services SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SW_PORTS);
+	__uint(max_entries, SW_HALVES *SW_PORTS);
 	__type(key, __u32);
 	__type(value, struct sw_port);
 } sw_ports SEC(".maps");
@@ -84,10 +91,49 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 4096);
+	__uint(max_entries, SW_HALVES * 4096);
 	__type(key, struct sw_prefix_key);
 	__type(value, struct sw_prefix);
 } sw_prefixes SEC(".maps");
+
+/* User space writes. Full: `allow` and `deny` fail and change nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SW_HALVES *SW_LIST_ENTRIES);
+	__type(key, struct sw_list_key);
+	__type(value, struct sw_listed);
+} sw_lists SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2 * SW_LIST_MAX);
+	__type(key, __u32);
+	__type(value, struct sw_list_hit);
+} sw_list_hits SEC(".maps");
+
+/* Programs write, see arm.h. Never full: fixed index; the oldest attack is forgotten. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SW_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct sw_arming);
+} sw_arming SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct sw_arm_cpu);
+} sw_arm_cpu SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_ATTACKS);
+	__type(key, __u32);
+	__type(value, struct sw_attack);
+} sw_attacks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

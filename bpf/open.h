@@ -5,6 +5,7 @@
 #ifndef SW_OPEN_H
 #define SW_OPEN_H
 
+#include "arm.h"
 #include "conns.h"
 
 /* A tombstone past its time. */
@@ -233,6 +234,9 @@ __noinline __u32 conn_open(struct sw_pkt *p)
 
 	if (!p || !set)
 		return 0;
+	if (p->birth.state > SW_SYN_RECEIVED &&
+	    !(p->birth.flags & (SW_CONN_ADOPTED | SW_CONN_OUTBOUND)))
+		arm_note_finished(p->service);
 	live_mark(p->hash, set); /* what is in the table is in the filter */
 	ref = conn_find(p);
 	if (ref && ref >> 31 == (p->birth.table & 1))

@@ -147,7 +147,8 @@ struct sw_pkt {
 	__u8 hook;    /* enum sw_hook */
 	__u32 ifindex;
 	__u8 ect; /* IP header marked ECT or CE */
-	__u8 pad[3];
+	__u8 gen; /* sw_settings.gen, read once for each packet */
+	__u8 pad[2];
 	__u64 hash;          /* of the tuple, keyed; 0 until asked for */
 	__u64 now_ns;        /* CLOCK_MONOTONIC */
 	struct sw_opts opts; /* of a SYN or ACK, once asked for */
@@ -180,13 +181,23 @@ static __always_inline struct sw_pkt *pkt_scratch(__u32 hook)
 	return bpf_map_lookup_elem(&sw_scratch, &hook);
 }
 
+static __always_inline struct sw_settings *settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sw_settings, &zero);
+}
+
 static __always_inline void pkt_begin(struct sw_pkt *p, __u32 hook, __u32 ifindex, __u32 len)
 {
+	struct sw_settings *set = settings();
+
 	__builtin_memset(p, 0, __builtin_offsetof(struct sw_pkt, cookie));
 	p->hook = hook;
 	p->ifindex = ifindex;
 	p->len = len;
 	p->enforce = 1;
+	p->gen = set ? READ_ONCE(set->gen) : 0;
 }
 
 static __always_inline struct sw_pkt *pkt_new(__u32 hook, __u32 ifindex, __u32 len)
@@ -196,13 +207,6 @@ static __always_inline struct sw_pkt *pkt_new(__u32 hook, __u32 ifindex, __u32 l
 	if (p)
 		pkt_begin(p, hook, ifindex, len);
 	return p;
-}
-
-static __always_inline struct sw_settings *settings(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&sw_settings, &zero);
 }
 
 static __always_inline bool is_v4(const struct sw_pkt *p)

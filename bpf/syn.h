@@ -3,7 +3,9 @@
 #ifndef SW_SYN_H
 #define SW_SYN_H
 
+#include "arm.h"
 #include "listener.h"
+#include "lists.h"
 #include "synack.h"
 #include "track.h"
 
@@ -132,6 +134,8 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 	__u32 smallest = mss_of(p->family, 0);
 	enum sw_reason r;
 
+	if (is_denied(p, svc, set))
+		return SW_DROP_DENIED;
 	r = syn_to_host(ctx, p, set);
 	if (r)
 		return r;
@@ -147,6 +151,9 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 		return SW_DROP_IP_CSUM;
 	if (!tcp_csum_ok(ctx, p))
 		return SW_DROP_TCP_CSUM;
+	arm_note_syn(p);
+	if (svc->mode == SW_MODE_AUTO && !is_armed(p->service))
+		return SW_PASS_CALM;
 	if (svc->host_syns_pps && budget_take(p->service, svc->host_syns_pps, p->now_ns))
 		return SW_PASS_HOST_SYN;
 	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
@@ -158,6 +165,9 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 		return SW_PASS_TINY_MSS;
 	if (cap_reached(p, set))
 		return SW_DROP_SYNACK_CAP;
+	if (set->synack_total_pps &&
+	    !budget_take(SW_BUDGET_SYNACK, set->synack_total_pps, p->now_ns))
+		return SW_DROP_SYNACK_TOTAL;
 	if (sw_boot.engine == SW_ENGINE_REQSK)
 		return answer_reqsk(ctx, p, h);
 	return answer_listener(ctx, p, h);

@@ -121,11 +121,11 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 	__u32 id, maybe;
 
 	id = service_id(p);
-	svc = id ? service_get(id) : NULL;
+	svc = id ? service_get(id, p->gen) : NULL;
 	if (!svc)
 		return SW_PASS_NOT_GUARDED;
 	p->service = id;
-	p->enforce = svc->mode == SW_MODE_ALWAYS;
+	p->enforce = svc->mode >= SW_MODE_AUTO;
 	if (svc->mode == SW_MODE_OFF)
 		return SW_PASS_MODE_OFF;
 	if (set->armed != SW_ARMED && (set->armed == SW_DISARMED || !(p->flags & TH_ACK)))
@@ -158,7 +158,7 @@ static __always_inline enum sw_reason weigh_drop(struct sw_pkt *p, enum sw_reaso
 
 	if (p->ports) {
 		__u32 id = service_id(p);
-		struct sw_service *svc = id ? service_get(id) : NULL;
+		struct sw_service *svc = id ? service_get(id, p->gen) : NULL;
 
 		mode = svc ? svc->mode : SW_MODE_OFF;
 		p->service = svc ? id : 0;
@@ -167,7 +167,7 @@ static __always_inline enum sw_reason weigh_drop(struct sw_pkt *p, enum sw_reaso
 	}
 	if (mode == SW_MODE_OFF || !set->armed)
 		return r == SW_DROP_FRAGMENT ? SW_PASS_FRAGMENT : SW_PASS_IP_MALFORMED;
-	p->enforce = mode == SW_MODE_ALWAYS;
+	p->enforce = mode >= SW_MODE_AUTO;
 	p->now_ns = clock_now();
 	return r;
 }
@@ -231,7 +231,7 @@ int sw_xdp(struct xdp_md *ctx)
 static __always_inline bool is_guarded(struct sw_pkt *p)
 {
 	__u32 id = service_id(p);
-	struct sw_service *svc = id ? service_get(id) : NULL;
+	struct sw_service *svc = id ? service_get(id, p->gen) : NULL;
 
 	p->service = svc ? id : 0;
 	return svc && svc->mode != SW_MODE_OFF;
@@ -245,7 +245,7 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 				  const struct sw_settings *set)
 {
 	__u32 id = service_id(p);
-	struct sw_service *svc = id ? service_get(id) : NULL;
+	struct sw_service *svc = id ? service_get(id, p->gen) : NULL;
 	struct sw_cookie c = {};
 	struct sw_host *h;
 

@@ -41,6 +41,7 @@
 	X(PASS_LISTENER, PASS, "pass_listener", "listener that cannot take a cookie (MPTCP, MD5, AO, tiny TCP_MAXSEG)") \
 	X(PASS_SIGNED, PASS, "pass_signed", "SYN signed with MD5 or AO, on a budget") \
 	X(PASS_COOKIES_OFF, PASS, "pass_cookies_off", "net.ipv4.tcp_syncookies forbids cookies") \
+	X(PASS_CALM, PASS, "pass_calm", "SYN to a service in mode auto that is not under attack") \
 	X(PASS_HOST_SYN, PASS, "pass_host_syn", "SYN within the service's host-syns budget") \
 	X(PASS_TINY_MSS, PASS, "pass_tiny_mss", "MSS below the smallest a cookie can hold") \
 	X(PASS_NO_TAILROOM, PASS, "pass_no_tailroom", "driver has no room to lengthen the reply") \
@@ -60,7 +61,9 @@
 	X(DROP_SOURCE_ROUTE, DROP, "drop_source_route", "IPv4 source route option") \
 	X(DROP_FRAGMENT, DROP, "drop_fragment", "fragment that cuts or hides a TCP header") \
 	X(DROP_IPV6_CHAIN, DROP, "drop_ipv6_chain", "IPv6 extension chain too long or cut") \
+	X(DROP_DENIED, DROP, "drop_denied", "new connection of a source on the deny list") \
 	X(DROP_SYNACK_CAP, DROP, "drop_synack_cap", "SYN-ACK cap of the source prefix reached") \
+	X(DROP_SYNACK_TOTAL, DROP, "drop_synack_total", "SYN-ACK cap of all sources reached") \
 	X(DROP_CLOSED_PORT, DROP, "drop_closed_port", "segment to a closed port beyond the budget") \
 	X(DROP_COOKIE, DROP, "drop_cookie", "ACK without a valid cookie or connection") \
 	X(DROP_EXPIRED, DROP, "drop_expired", "ACK with a cookie past its life") \

@@ -15,7 +15,7 @@
 
 #include "sw_reasons.h"
 
-#define SW_ABI_VERSION 2
+#define SW_ABI_VERSION 3
 
 #define SW_MAX_SERVICES 128 /* ids 1..127; id 0 counts what belongs to no service */
 #define SW_MAX_DEVS     64  /* attached devices */
@@ -26,6 +26,10 @@
 #define SW_CAP_SLOTS    1024       /* SYN-ACK cap, one counter per hashed source prefix */
 #define SW_HOST_SLOTS   256        /* listeners lately looked up, per CPU */
 #define SW_EVENTS_BYTES (256 * 1024)
+#define SW_LIST_ENTRIES \
+	(1U << 19)    /* of all lists; a load of all of them anew needs as many again */
+#define SW_FAIL_SAFE 8 /* ports that no list closes */
+#define SW_ATTACKS 64 /* episodes remembered */
 
 /* The connection tables: buckets of SW_WAYS slots, two buckets a tuple may be in. */
 #define SW_WAYS       8
@@ -44,7 +48,8 @@
 
 enum sw_mode {
 	SW_MODE_OFF,     /* pass, count */
-	SW_MODE_MONITOR, /* judge and count as "would", pass */
+	SW_MODE_MONITOR, /* judge as `always` does and count as "would", pass */
+	SW_MODE_AUTO,    /* judge and enforce; cookies only while armed */
 	SW_MODE_ALWAYS,  /* judge and enforce */
 };
 
@@ -91,6 +96,26 @@ enum sw_state {
 #define SW_CONN_HELD       0x40 /* found by the walk over the sockets; sweep's own */
 #define SW_CONN_ADOPTED    0x80 /* learnt from a socket, its handshake was not seen */
 
+/*
+ * Lists of source prefixes. They decide who may open a connection: `deny` refuses its SYN and
+ * the ACK that ends its handshake, but what is in fail_safe or allow. A connection that is
+ * there goes on.
+ */
+enum sw_list {
+	SW_LIST_FAIL_SAFE, /* what must never be locked out; `apply` leaves it alone */
+	SW_LIST_ALLOW,
+	SW_LIST_DENY,
+	SW_LIST_MAX,
+};
+
+/* Why a service was armed. */
+enum sw_arm_cause {
+	SW_ARM_SYNS,       /* SYN rate */
+	SW_ARM_HALF_OPEN,  /* connections in SYN-RECEIVED */
+	SW_ARM_UNFINISHED, /* share of handshakes that do not end */
+	SW_ARM_CAUSES,
+};
+
 /* The two connection tables. */
 enum sw_table {
 	SW_TABLE_CONNS, /* proven: the client answered from its address */
@@ -102,6 +127,8 @@ enum sw_event_kind {
 	SW_EVENT_PACKET,     /* a reason, sampled */
 	SW_EVENT_STATE,      /* a connection moved from state_from to state_to, sampled */
 	SW_EVENT_TABLE_FULL, /* a connection found no room in `table`; once until there is room */
+	SW_EVENT_ARMED,    /* a service was armed; `table` is enum sw_arm_cause, `packets` SYN/s */
+	SW_EVENT_DISARMED, /* `packets`: the most SYN/s there were */
 };
 
 enum sw_hook {
@@ -123,7 +150,23 @@ struct sw_boot {
 	__u32 pad;
 };
 
-/* sw_services: array, index = service id. Written by user space, read by XDP. */
+/*
+ * The configuration lies in halves, and a packet reads one of each: user space writes the other
+ * and then sw_settings.gen. Bit 0 of that is the half of services, ports and prefixes, bit 1
+ * that of the lists.
+ */
+#define SW_GEN_CONFIG 1
+#define SW_GEN_LISTS  2
+#define SW_HALVES     2
+
+/* Marks that arm a service, or keep it armed. 0: that mark is not looked at. */
+struct sw_arm_marks {
+	__u32 syns_pps;   /* new SYNs per second */
+	__u32 half_open;  /* connections in SYN-RECEIVED */
+	__u32 unfinished; /* of a hundred handshakes in about the last second, so many did not end */
+};
+
+/* sw_services: array, index = half * SW_MAX_SERVICES + id. Written by user space. */
 struct sw_service {
 	__be32 addr[4];   /* all zero with prefix_len 0: any address, both families */
 	__u32 prefix_len; /* 0..128 in v4-mapped space: 10.0.0.0/8 is 104 */
@@ -131,9 +174,14 @@ struct sw_service {
 	__u16 port_last;
 	enum sw_mode mode;
 	__u32 host_syns_pps; /* SYN/s per CPU that go to the host uncookied */
+	__u32 lists;         /* a bit per enum sw_list that has entries for this service alone */
+	__u32 hold_s;        /* armed for so long after it was last above a lower mark */
+	struct sw_arm_marks upper;
+	struct sw_arm_marks lower;
 };
 
-/* sw_ports: array, index = destination port. One word, so a packet never sees half an update. */
+/* sw_ports: array, index = half * SW_PORTS + destination port. */
+#define SW_PORT_FAIL_SAFE 0x8000 /* in any_service: no list refuses a connection to this port */
 struct sw_port {
 	__u16 any_service; /* id of the service for any address, 0 none */
 	__u16 group;       /* group to look up in sw_prefixes, 0 none */
@@ -142,7 +190,7 @@ struct sw_port {
 /* sw_prefixes: LPM trie. Group 0 holds every guarded prefix, whatever the port. */
 struct sw_prefix_key {
 	__u32 prefix_len; /* 32 + prefix_len of the service */
-	__u16 pad;
+	__u16 half;
 	__u16 group;
 	__be32 addr[4];
 };
@@ -151,13 +199,71 @@ struct sw_prefix {
 	__u32 service; /* id; in group 0 the prefix's service with the strictest mode */
 };
 
-/* sw_settings: array of one. */
+/* sw_lists: LPM trie. */
+struct sw_list_key {
+	__u32 prefix_len; /* 32 + 0..128 in v4-mapped space */
+	__u8 half;
+	__u8 list;     /* enum sw_list */
+	__u16 service; /* id, 0: every service */
+	__be32 addr[4];
+};
+
+#define SW_COMMENT 44
+struct sw_listed {
+	__u32 until_s; /* sw_seconds(); past this it is no entry any more. 0: for ever */
+	char comment[SW_COMMENT];
+	__u64 added_s; /* CLOCK_REALTIME */
+};
+
+/* sw_list_hits: per-CPU array, index = enum sw_list * 2 + (IPv6 ? 1 : 0): sources found in it. */
+struct sw_list_hit {
+	__u64 packets;
+};
+
+/*
+ * sw_arming: array, index = service id; mapped by user space. The programs write, `attacks` and
+ * `status` read. Entry 0: attacks counts those of all services.
+ */
+struct sw_arming {
+	__u32 window;   /* being counted: CLOCK_MONOTONIC >> SW_ARM_SHIFT */
+	__u32 syns;     /* new SYNs in it, as far as the CPUs have told */
+	__u32 finished; /* handshakes that ended in it */
+	__u32 armed;
+	__u32 syns_slow; /* of about a second, fading */
+	__u32 finished_slow;
+	__u32 attacks;  /* episodes so far */
+	__u32 attack;   /* number of the last one, among those of all services */
+	__u64 since_ns; /* CLOCK_MONOTONIC: armed or disarmed */
+	__u64 above_ns; /* last above a lower mark */
+};
+#define SW_ARM_SHIFT 27  /* 134 ms */
+#define SW_ARM_SLOW  8   /* windows that fade */
+#define SW_ARM_LEAST 128 /* SYNs of a second that make a share of unfinished ones */
+
+/* sw_attacks: array of SW_ATTACKS, a ring: the n-th episode of all is at n % SW_ATTACKS. */
+struct sw_attack {
+	__u64 start_ns; /* CLOCK_MONOTONIC; 0: slot unused */
+	__u64 end_ns;   /* 0: it lasts */
+	__u64 syns;
+	__u32 peak_pps; /* SYN/s in a window of 134 ms */
+	__u32 peak_half_open;
+	__u32 peak_unfinished; /* per cent */
+	__u16 service;
+	__u8 cause; /* enum sw_arm_cause */
+	__u8 pad;
+};
+
+/* sw_settings: array of one. The limits are numbers of their own: no verdict takes two of them. */
 struct sw_settings {
 	__u32 abi_version;
 	enum sw_armed armed;
 	enum sw_engine engine;
-	enum sw_mode any_mode; /* strictest mode of the services for any address, OFF without */
-	__u32 synack_cap_pps;  /* SYN-ACKs per second to one /24 or /48, per CPU; 0 = no cap */
+	__u32 gen;              /* SW_GEN_* */
+	__u32 synack_cap_pps;   /* SYN-ACKs per second to one /24 or /48, per CPU; 0 = no cap */
+	__u32 synack_total_pps; /* SYN-ACKs per second and CPU; 0 = no cap */
+	/* Strictest mode of the services for any address, OFF without; by half. */
+	enum sw_mode any_mode[SW_HALVES];
+	__u32 lists[SW_HALVES]; /* a bit per enum sw_list that has entries for every service */
 	__u32 event_gap_ms; /* least time between events of one reason, service and CPU; 0 = none */
 	__u32 rmem_max;     /* net.core.rmem_max: bound of the offered window scale */
 	__u32 recheck;      /* 1: tc checks every ACK itself (driver without metadata) */
@@ -165,7 +271,9 @@ struct sw_settings {
 	__u32 live_both;         /* 1 while the other half is rebuilt: mark both */
 	__u32 syncookies_saved;  /* net.ipv4.tcp_syncookies before attach, +1; 0 = unchanged */
 	__u32 state_event_every; /* one event of so many state changes; 0 = none */
-	__u64 loaded_ns;         /* CLOCK_BOOTTIME at load */
+	__u32 pad;
+	__u16 fail_safe[SW_FAIL_SAFE]; /* ports, host order, 0: none; laid out in sw_ports */
+	__u64 loaded_ns; /* CLOCK_BOOTTIME at load */
 	/* CLOCK_MONOTONIC. Until then a handshake begun before the guard may end: every unknown
 	 * ACK is asked for, not only those the presence filter knows. */
 	__u64 grace_until_ns;
@@ -301,11 +409,15 @@ SW_ASSERT_SIZE(sw_boot, 48);
 SW_ASSERT_SIZE(sw_conn, 64);
 SW_ASSERT_SIZE(sw_gauge, 128);
 SW_ASSERT_SIZE(sw_table_use, 40);
-SW_ASSERT_SIZE(sw_service, 32);
+SW_ASSERT_SIZE(sw_service, 64);
 SW_ASSERT_SIZE(sw_port, 4);
 SW_ASSERT_SIZE(sw_prefix_key, 24);
 SW_ASSERT_SIZE(sw_prefix, 4);
-SW_ASSERT_SIZE(sw_settings, 128);
+SW_ASSERT_SIZE(sw_settings, 168);
+SW_ASSERT_SIZE(sw_list_key, 24);
+SW_ASSERT_SIZE(sw_listed, 56);
+SW_ASSERT_SIZE(sw_arming, 48);
+SW_ASSERT_SIZE(sw_attack, 40);
 SW_ASSERT_SIZE(sw_key, 24);
 SW_ASSERT_SIZE(sw_keysched, 8);
 SW_ASSERT_SIZE(sw_dev, 28);

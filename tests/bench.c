@@ -107,7 +107,7 @@ static void load_guards(struct world *w)
 	struct sw_settings set = {
 		.abi_version = SW_ABI_VERSION,
 		.armed = SW_ARMED,
-		.any_mode = SW_MODE_ALWAYS,
+		.any_mode = { SW_MODE_ALWAYS },
 		.synack_cap_pps = opt.cap,
 		.event_gap_ms = opt.gap,
 		.rmem_max = 212992,

@@ -261,8 +261,8 @@ void service_write(unsigned int id, const char *prefix, unsigned int bits, uint1
 
 void services_mode(enum sw_mode mode)
 {
-	if (guard.settings.any_mode != mode) {
-		guard.settings.any_mode = mode;
+	if (guard.settings.any_mode[0] != mode) {
+		guard.settings.any_mode[0] = mode;
 		settings_write();
 	}
 	for (uint32_t id = 1; id < SERVICE_COUNT; id++) {
@@ -296,7 +296,7 @@ static void guard_defaults(void)
 		.abi_version = SW_ABI_VERSION,
 		.armed = SW_ARMED,
 		.engine = guard.engine,
-		.any_mode = SW_MODE_ALWAYS,
+		.any_mode = { SW_MODE_ALWAYS },
 		.rmem_max = (uint32_t)sysctl_read("net/core/rmem_max", 0),
 		.loaded_ns = now_ns(),
 		.ask_pps = ~0U,

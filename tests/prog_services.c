@@ -110,7 +110,7 @@ TEST(nothing_is_dropped_without_a_service_or_disarmed_or_off, "H02 L01")
 	expect_nothing_dropped("disarmed");
 	expect(&syn, XDP_PASS, SW_PASS_DISARMED, SERVICE_WEB);
 	guard.settings.armed = SW_ARMED;
-	guard.settings.any_mode = SW_MODE_OFF;
+	guard.settings.any_mode[0] = SW_MODE_OFF;
 	settings_write();
 	services_clear();
 	expect_nothing_dropped("no service");
@@ -144,7 +144,7 @@ TEST(fragment_without_port_is_weighed_by_its_address, "H06 H07 H08")
 	struct spec chain = { .family = 6, .flags = SYN, .ext = { { 60, 8, 0, 99 } } };
 
 	services_clear();
-	guard.settings.any_mode = SW_MODE_OFF;
+	guard.settings.any_mode[0] = SW_MODE_OFF;
 	settings_write();
 	service_write(SERVICE_TLS4, SERVER4, 128, 443, 443, SW_MODE_ALWAYS, 0);
 	service_write(SERVICE_TLS6, SERVER6, 128, 443, 443, SW_MODE_ALWAYS, 0);
@@ -156,7 +156,7 @@ TEST(fragment_without_port_is_weighed_by_its_address, "H06 H07 H08")
 	CHECK_EQ(run_spec(&over4).reason, SW_PASS_FRAGMENT);
 	CHECK_EQ(run_spec(&over6).reason, SW_PASS_FRAGMENT);
 	CHECK_EQ(run_spec(&chain).reason, SW_PASS_IP_MALFORMED);
-	guard.settings.any_mode = SW_MODE_MONITOR;
+	guard.settings.any_mode[0] = SW_MODE_MONITOR;
 	settings_write();
 	struct result r = run_spec(&over4);
 	CHECK_RESULT(&r, XDP_PASS, SW_DROP_FRAGMENT);

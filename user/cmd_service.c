@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * service add, set, del, list. A change is laid out whole (services.c), then written so that
- * no packet meets half of it: what is new first, then the ports, one word each, then what is
- * left over goes.
- */
+/* service add, set, del, list. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,170 +9,6 @@
 #include "json.h"
 #include "table.h"
 #include "util.h"
-
-static int settings_any_mode(const struct guard *g, enum sw_mode mode)
-{
-	struct sw_settings s;
-	int err = mapio_settings(g, &s);
-
-	s.any_mode = mode;
-	return err ? err : mapio_settings_set(g, &s);
-}
-
-/* Prefixes of `next` that are missing or name another service. */
-static int write_prefixes(const struct guard *g, const struct layout *now,
-			  const struct layout *next)
-{
-	for (__u32 i = 0; i < next->prefixes.count; i++) {
-		const struct prefix_entry *e = &next->prefixes.entry[i];
-		const struct prefix_entry *have = prefix_list_find(&now->prefixes, &e->key);
-		int err = 0;
-
-		if (!have || have->value.service != e->value.service)
-			err = mapio_prefix_set(g, e);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int write_ports(const struct guard *g, const struct layout *now, const struct layout *next)
-{
-	for (__u32 port = 0; port < SW_PORTS; port++) {
-		int err = 0;
-
-		if (memcmp(&now->ports[port], &next->ports[port], sizeof(next->ports[port])))
-			err = mapio_port_set(g, port, &next->ports[port]);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int drop_prefixes(const struct guard *g, const struct layout *now, const struct layout *next)
-{
-	for (__u32 i = 0; i < now->prefixes.count; i++) {
-		const struct sw_prefix_key *key = &now->prefixes.entry[i].key;
-		int err = 0;
-
-		if (!prefix_list_find(&next->prefixes, key))
-			err = mapio_prefix_del(g, key);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int layout_write(const struct guard *g, const struct layout *now, const struct layout *next)
-{
-	int err = write_prefixes(g, now, next);
-
-	if (!err && next->any_mode > now->any_mode)
-		err = settings_any_mode(g, next->any_mode);
-	if (!err)
-		err = write_ports(g, now, next);
-	if (!err)
-		wait_for_packets();
-	if (!err && next->any_mode < now->any_mode)
-		err = settings_any_mode(g, next->any_mode);
-	if (!err)
-		err = drop_prefixes(g, now, next);
-	return err;
-}
-
-/* Brings ports and prefixes to what `set` says; on failure back to what they were. */
-static int services_apply(const struct guard *g, const struct services *set)
-{
-	struct layout now = { 0 }, next = { 0 }, half = { 0 };
-	int err = mapio_layout(g, &now);
-
-	if (!err && services_layout(set, &now, &next))
-		err = log_err(-ENOMEM, "lay out the services");
-	if (!err) {
-		err = layout_write(g, &now, &next);
-		if (err && !mapio_layout(g, &half))
-			layout_write(g, &half, &now);
-	}
-	layout_free(&now);
-	layout_free(&next);
-	layout_free(&half);
-	return err;
-}
-
-/* Mode of one service; the strictest mode of its address follows. */
-static int write_service(const struct guard *g, struct services *set, __u32 id,
-			 const struct sw_service *s)
-{
-	int err = mapio_service_set(g, id, s);
-
-	if (err)
-		return err;
-	set->slot[id] = *s;
-	return services_apply(g, set);
-}
-
-/* Handshakes under way are asked for until they must have ended. */
-static int grace_begin(const struct guard *g)
-{
-	struct sw_settings s;
-	int err = mapio_settings(g, &s);
-
-	s.grace_until_ns = grace_end();
-	return err ? err : mapio_settings_set(g, &s);
-}
-
-/*
- * Before a service enforces, filter and tables must know the connections it has: it runs in
- * monitor, where passing SYNs are noted, while the sockets are walked. One that is judged
- * from now on, in whichever mode, gets them too.
- */
-static int write_mode(const struct guard *g, struct services *set, __u32 id,
-		      const struct sw_service *s)
-{
-	enum sw_mode before = set->slot[id].mode; /* off, if there was none */
-	bool enforce = s->mode == SW_MODE_ALWAYS && before != SW_MODE_ALWAYS;
-	bool begin = s->mode != SW_MODE_OFF && before == SW_MODE_OFF;
-	struct sw_service first = *s;
-	int err;
-
-	if (!enforce && !begin)
-		return write_service(g, set, id, s);
-	first.mode = SW_MODE_MONITOR;
-	err = write_service(g, set, id, &first);
-	if (!err)
-		wait_for_packets();
-	if (!err && enforce)
-		err = grace_begin(g);
-	if (!err)
-		err = adopt_run(g);
-	if (!err && enforce)
-		err = write_service(g, set, id, s);
-	return err;
-}
-
-/* No packet of this service is followed any more: what its entries say would go stale. */
-static void forget_connections(const struct guard *g, __u32 id)
-{
-	autotables struct tables t = { 0 };
-
-	if (!tables_open(g, &t, true))
-		tables_forget(&t, id);
-}
-
-/* Cookies that are out are honoured in monitor, not in `off` or without the service. */
-static int leave_enforcing(const struct guard *g, struct services *set, __u32 id)
-{
-	struct sw_service s = set->slot[id];
-	int err;
-
-	if (s.mode != SW_MODE_ALWAYS)
-		return 0;
-	s.mode = SW_MODE_MONITOR;
-	err = write_service(g, set, id, &s);
-	if (!err)
-		usleep(DRAIN_US);
-	return err;
-}
 
 static bool has_counts(const struct guard *g, __u32 id)
 {
@@ -212,9 +44,16 @@ static int pick_id(const struct guard *g, const struct services *set, __u32 *id)
 	return mapio_stats_zero(g, used_before);
 }
 
+static void service_options(struct sw_service *s, const struct opts *o)
+{
+	if (o->given & OPT_MODE)
+		s->mode = o->mode;
+	if (o->given & OPT_HOST_SYNS)
+		s->host_syns_pps = o->host_syns;
+}
+
 static int service_add(const struct guard *g, const struct opts *o, const struct sw_service *want)
 {
-	struct sw_service s = *want, empty = { 0 };
 	char name[TEXT_SERVICE], other[TEXT_SERVICE];
 	struct services set;
 	__u32 id;
@@ -233,16 +72,11 @@ static int service_add(const struct guard *g, const struct opts *o, const struct
 	err = pick_id(g, &set, &id);
 	if (err)
 		return err;
-	s.mode = o->given & OPT_MODE ? o->mode : SW_MODE_MONITOR;
-	s.host_syns_pps = o->host_syns;
-	err = write_mode(g, &set, id, &s);
-	if (err) {
-		set.slot[id] = empty;
-		services_apply(g, &set);
-		mapio_service_set(g, id, &empty);
-		forget_connections(g, id);
-	}
-	return err;
+	set.slot[id] = *want;
+	set.slot[id].mode = SW_MODE_MONITOR;
+	service_defaults(&set.slot[id]);
+	service_options(&set.slot[id], o);
+	return rollout(g, &(struct rollout){ .services = &set });
 }
 
 int no_such_service(const struct services *set, const struct sw_service *want)
@@ -258,7 +92,6 @@ int no_such_service(const struct services *set, const struct sw_service *want)
 
 static int service_set(const struct guard *g, const struct opts *o, const struct sw_service *want)
 {
-	struct sw_service s, before;
 	struct services set;
 	__u32 id;
 	int err = mapio_services(g, &set);
@@ -268,25 +101,12 @@ static int service_set(const struct guard *g, const struct opts *o, const struct
 	id = services_find(&set, want);
 	if (!id)
 		return no_such_service(&set, want);
-	before = s = set.slot[id];
-	if (o->given & OPT_MODE)
-		s.mode = o->mode;
-	if (o->given & OPT_HOST_SYNS)
-		s.host_syns_pps = o->host_syns;
-	if (s.mode == SW_MODE_OFF)
-		err = leave_enforcing(g, &set, id);
-	if (!err)
-		err = write_mode(g, &set, id, &s);
-	if (err)
-		write_service(g, &set, id, &before);
-	else if (s.mode == SW_MODE_OFF)
-		forget_connections(g, id);
-	return err;
+	service_options(&set.slot[id], o);
+	return rollout(g, &(struct rollout){ .services = &set });
 }
 
 static int service_del(const struct guard *g, const struct opts *o, const struct sw_service *want)
 {
-	struct sw_service empty = { 0 };
 	struct services set;
 	__u32 id;
 	int err = mapio_services(g, &set);
@@ -297,17 +117,8 @@ static int service_del(const struct guard *g, const struct opts *o, const struct
 	id = services_find(&set, want);
 	if (!id)
 		return no_such_service(&set, want);
-	err = leave_enforcing(g, &set, id);
-	if (err)
-		return err;
-	set.slot[id] = empty;
-	/* out of ports and prefixes first: then no packet can meet the empty slot */
-	err = services_apply(g, &set);
-	if (!err)
-		err = mapio_service_set(g, id, &empty);
-	if (!err)
-		forget_connections(g, id);
-	return err;
+	memset(&set.slot[id], 0, sizeof(set.slot[id]));
+	return rollout(g, &(struct rollout){ .services = &set });
 }
 
 static int service_list(const struct guard *g, const struct opts *o)

@@ -172,11 +172,11 @@ int mapio_raw(int fd, void *raw);
 int mapio_settings(const struct guard *g, struct sw_settings *s);
 int mapio_settings_set(const struct guard *g, const struct sw_settings *s);
 int mapio_services(const struct guard *g, struct services *set);
-int mapio_service_set(const struct guard *g, __u32 id, const struct sw_service *s);
-int mapio_layout(const struct guard *g, struct layout *l);
-int mapio_port_set(const struct guard *g, __u32 port, const struct sw_port *word);
-int mapio_prefix_set(const struct guard *g, const struct prefix_entry *e);
-int mapio_prefix_del(const struct guard *g, const struct sw_prefix_key *key);
+int mapio_service_set(const struct guard *g, __u32 half, __u32 id, const struct sw_service *s);
+int mapio_port_set(const struct guard *g, __u32 half, __u32 port, const struct sw_port *word);
+/* All of one half of the configuration: not the one that is in use. */
+int mapio_config_write(const struct guard *g, __u32 half, const struct services *set,
+		       const struct layout *l);
 int mapio_dev_set(const struct guard *g, __u32 ifindex, const struct sw_dev *dev);
 int mapio_dev_del(const struct guard *g, __u32 ifindex);
 int mapio_devs(const struct guard *g, struct dev_state *list, __u32 *count);
@@ -201,6 +201,16 @@ int adopt_walk(const struct guard *g);
 __u64 grace_end(void);
 /* Waits until every packet that was in the programs has left them. */
 void wait_for_packets(void);
+
+/* rollout.c */
+struct rollout {
+	const struct services *services; /* what shall run */
+	const struct sw_settings
+		*limits; /* these numbers of them, see tunables.h; NULL: as they are */
+	bool lists;      /* the half of the lists that is not in use is written, and to be used */
+};
+/* Brings the guard to it, for the packets at one stroke; on failure all is as it was. */
+int rollout(const struct guard *g, const struct rollout *r);
 
 /* selftest.c */
 /* Runs a handshake through the loaded programs; only for a guard that nothing uses yet. */

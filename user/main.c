@@ -25,7 +25,7 @@ static const struct command commands[] = {
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },
 	{ "service", cmd_service, OPT_MODE | OPT_HOST_SYNS,
-	  "add|set|del PREFIX|any PORT[-PORT] [--mode off|monitor|always] [--host-syns N], or list",
+	  "add|set|del PREFIX|any PORT[-PORT] [--mode off|monitor|auto|always] [--host-syns N], or list",
 	  "what is guarded, and how strictly" },
 	{ "status", cmd_status, 0, "", "the guard and its devices" },
 	{ "stats", cmd_stats, 0, "", "packets by service and reason" },

@@ -84,67 +84,88 @@ int mapio_settings_set(const struct guard *g, const struct sw_settings *s)
 
 int mapio_services(const struct guard *g, struct services *set)
 {
-	return array_get(g, MAP_SERVICES, set->slot, SW_MAX_SERVICES, sizeof(set->slot[0]));
+	autofree struct sw_service *all = calloc(SW_HALVES * SW_MAX_SERVICES, sizeof(*all));
+	struct sw_settings s;
+	int err = all ? mapio_settings(g, &s) : log_err(-ENOMEM, "read map services");
+
+	if (!err)
+		err = array_get(g, MAP_SERVICES, all, SW_HALVES * SW_MAX_SERVICES, sizeof(*all));
+	if (err)
+		return err;
+	memcpy(set->slot, all + (s.gen & SW_GEN_CONFIG) * SW_MAX_SERVICES, sizeof(set->slot));
+	memcpy(set->fail_safe, s.fail_safe, sizeof(set->fail_safe));
+	return 0;
 }
 
-int mapio_service_set(const struct guard *g, __u32 id, const struct sw_service *s)
+int mapio_service_set(const struct guard *g, __u32 half, __u32 id, const struct sw_service *s)
 {
+	id += half * SW_MAX_SERVICES;
 	return element_set(g, MAP_SERVICES, &id, s);
 }
 
-static int prefixes_get(const struct guard *g, struct prefix_list *list)
+int mapio_port_set(const struct guard *g, __u32 half, __u32 port, const struct sw_port *word)
 {
-	struct sw_prefix_key *at = NULL;
-	struct prefix_entry e;
-	int err;
+	port += half * SW_PORTS;
+	return element_set(g, MAP_PORTS, &port, word);
+}
 
-	while (!bpf_map_get_next_key(g->map[MAP_PREFIXES], at, &e.key)) {
-		err = element_get(g, MAP_PREFIXES, &e.key, &e.value);
-		if (!err)
-			err = prefix_list_add(list, &e);
-		if (err)
-			return err;
-		at = &list->entry[list->count - 1].key;
+/* Part of an array in one call. */
+static int array_set(const struct guard *g, enum map_id map, __u32 first, const void *values,
+		     __u32 count)
+{
+	autofree __u32 *keys = calloc(count, sizeof(*keys));
+
+	if (!keys)
+		return log_err(-ENOMEM, "write map %s", map_label[map]);
+	for (__u32 i = 0; i < count; i++)
+		keys[i] = first + i;
+	if (bpf_map_update_batch(g->map[map], keys, values, &count, NULL))
+		return log_err(-errno, "write map %s", map_label[map]);
+	return 0;
+}
+
+/* The keys of one half, in a list of its own: a walk does not go on behind a deleted key. */
+static int prefixes_of_half(const struct guard *g, __u32 half, struct prefix_list *list)
+{
+	struct sw_prefix_key at, *behind = NULL;
+	struct prefix_entry e = { 0 };
+
+	while (!bpf_map_get_next_key(g->map[MAP_PREFIXES], behind, &e.key)) {
+		if (e.key.half == half && prefix_list_add(list, &e))
+			return log_err(-ENOMEM, "walk map prefixes");
+		at = e.key;
+		behind = &at;
 	}
 	return errno == ENOENT ? 0 : log_err(-errno, "walk map prefixes");
 }
 
-int mapio_layout(const struct guard *g, struct layout *l)
+static int prefixes_write(const struct guard *g, __u32 half, const struct prefix_list *next)
 {
-	struct layout read = { 0 };
-	struct sw_settings s;
-	int err;
+	struct prefix_list old = { 0 };
+	int err = prefixes_of_half(g, half, &old);
 
-	read.ports = calloc(SW_PORTS, sizeof(*read.ports));
-	if (!read.ports)
-		return log_err(-ENOMEM, "read map ports");
-	err = array_get(g, MAP_PORTS, read.ports, SW_PORTS, sizeof(*read.ports));
-	if (!err)
-		err = prefixes_get(g, &read.prefixes);
-	if (!err)
-		err = mapio_settings(g, &s);
-	if (err) {
-		layout_free(&read);
-		return err;
+	for (__u32 i = 0; i < old.count && !err; i++)
+		err = element_del(g, MAP_PREFIXES, &old.entry[i].key);
+	for (__u32 i = 0; i < next->count && !err; i++) {
+		struct sw_prefix_key key = next->entry[i].key;
+
+		key.half = (__u16)half;
+		err = element_set(g, MAP_PREFIXES, &key, &next->entry[i].value);
 	}
-	read.any_mode = s.any_mode;
-	*l = read;
-	return 0;
+	free(old.entry);
+	return err;
 }
 
-int mapio_port_set(const struct guard *g, __u32 port, const struct sw_port *word)
+int mapio_config_write(const struct guard *g, __u32 half, const struct services *set,
+		       const struct layout *l)
 {
-	return element_set(g, MAP_PORTS, &port, word);
-}
+	int err = array_set(g, MAP_SERVICES, half * SW_MAX_SERVICES, set->slot, SW_MAX_SERVICES);
 
-int mapio_prefix_set(const struct guard *g, const struct prefix_entry *e)
-{
-	return element_set(g, MAP_PREFIXES, &e->key, &e->value);
-}
-
-int mapio_prefix_del(const struct guard *g, const struct sw_prefix_key *key)
-{
-	return element_del(g, MAP_PREFIXES, key);
+	if (!err)
+		err = array_set(g, MAP_PORTS, half * SW_PORTS, l->ports, SW_PORTS);
+	if (!err)
+		err = prefixes_write(g, half, &l->prefixes);
+	return err;
 }
 
 int mapio_dev_set(const struct guard *g, __u32 ifindex, const struct sw_dev *dev)

@@ -317,9 +317,9 @@ static int guard_port(const struct handshake *h, bool on)
 		err = mapio_settings_set(h->g, &s);
 	}
 	if (!err)
-		err = mapio_service_set(h->g, SELFTEST_SERVICE, &service);
+		err = mapio_service_set(h->g, 0, SELFTEST_SERVICE, &service);
 	if (!err)
-		err = mapio_port_set(h->g, ntohs(h->port), &word);
+		err = mapio_port_set(h->g, 0, ntohs(h->port), &word);
 	return err;
 }
 

@@ -17,7 +17,6 @@ struct members {
 
 struct grouping {
 	struct members members[MAX_GROUPS];
-	__u16 number[MAX_GROUPS];
 	__u32 count;
 };
 
@@ -50,12 +49,6 @@ static struct prefix_entry *find_entry(const struct prefix_list *list,
 		if (!memcmp(&list->entry[i].key, key, sizeof(*key)))
 			return &list->entry[i];
 	return NULL;
-}
-
-const struct prefix_entry *prefix_list_find(const struct prefix_list *list,
-					    const struct sw_prefix_key *key)
-{
-	return find_entry(list, key);
 }
 
 static bool in_use(const struct sw_service *s)
@@ -95,9 +88,21 @@ __u32 services_overlap(const struct services *set, const struct sw_service *want
 bool services_any_enforced(const struct services *set)
 {
 	for (__u32 id = 1; id < SW_MAX_SERVICES; id++)
-		if (in_use(&set->slot[id]) && set->slot[id].mode == SW_MODE_ALWAYS)
+		if (is_enforced(&set->slot[id]))
 			return true;
 	return false;
+}
+
+/*
+ * 5,000 SYN/s is ten times what a busy server of one address sees; a quarter of the usual
+ * net.core.somaxconn half-open is far from what loses a SYN; six of ten handshakes fail by no
+ * loss that a path has.
+ */
+void service_defaults(struct sw_service *s)
+{
+	s->upper = (struct sw_arm_marks){ .syns_pps = 5000, .half_open = 1024, .unfinished = 60 };
+	s->lower = (struct sw_arm_marks){ .syns_pps = 2500, .half_open = 512, .unfinished = 30 };
+	s->hold_s = 30;
 }
 
 static struct prefix_entry entry_of(const struct services *set, __u32 id, __u16 group)
@@ -117,69 +122,24 @@ static bool is_member(const struct members *m, __u32 id)
 	return m->bits[id / 64] >> (id % 64) & 1;
 }
 
-/* Does `group` of the list hold just these services, each with its prefix of today? */
-static bool group_holds(const struct services *set, const struct prefix_list *list, __u16 group,
-			const struct members *m)
+/* Finds or founds the group of these members, numbered from 1; with its prefixes if founded. */
+static int group_get(const struct services *set, struct grouping *g, const struct members *m,
+		     struct layout *next, __u16 *number)
 {
-	__u32 wanted = 0, found = 0;
-
-	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
-		const struct prefix_entry want = entry_of(set, id, group);
-		const struct prefix_entry *have;
-
-		if (!is_member(m, id))
-			continue;
-		have = prefix_list_find(list, &want.key);
-		if (!have || have->value.service != id)
-			return false;
-		wanted++;
-	}
-	for (__u32 i = 0; i < list->count; i++)
-		found += list->entry[i].key.group == group;
-	return found == wanted;
-}
-
-static bool number_taken(const struct grouping *g, const struct layout *now, __u16 number)
-{
-	for (__u32 i = 0; i < g->count; i++)
-		if (g->number[i] == number)
-			return true;
-	for (__u32 i = 0; i < now->prefixes.count; i++)
-		if (now->prefixes.entry[i].key.group == number)
-			return true;
-	return false;
-}
-
-/* Finds or founds the group of these members; writes its prefixes to `next` when founded. */
-static int group_get(const struct services *set, const struct layout *now, struct grouping *g,
-		     const struct members *m, struct layout *next, __u16 *number)
-{
-	__u16 n = 0;
-
 	for (__u32 i = 0; i < g->count; i++) {
 		if (!memcmp(&g->members[i], m, sizeof(*m))) {
-			*number = g->number[i];
+			*number = (__u16)(i + 1);
 			return 0;
 		}
 	}
-	for (__u32 i = 0; i < now->prefixes.count && !n; i++) {
-		__u16 have = now->prefixes.entry[i].key.group;
-
-		if (have && group_holds(set, &now->prefixes, have, m))
-			n = have;
-	}
-	for (__u32 free_number = 1; !n; free_number++)
-		if (!number_taken(g, now, (__u16)free_number))
-			n = (__u16)free_number;
+	g->members[g->count++] = *m;
+	*number = (__u16)g->count;
 	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
-		struct prefix_entry e = entry_of(set, id, n);
+		struct prefix_entry e = entry_of(set, id, *number);
 
 		if (is_member(m, id) && prefix_list_add(&next->prefixes, &e))
 			return -ENOMEM;
 	}
-	g->members[g->count] = *m;
-	g->number[g->count++] = n;
-	*number = n;
 	return 0;
 }
 
@@ -238,7 +198,14 @@ static int layout_guarded(const struct services *set, struct layout *next)
 	return 0;
 }
 
-int services_layout(const struct services *set, const struct layout *now, struct layout *next)
+static void mark_fail_safe(const struct services *set, struct sw_port *ports)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(set->fail_safe); i++)
+		if (set->fail_safe[i])
+			ports[set->fail_safe[i]].any_service |= SW_PORT_FAIL_SAFE;
+}
+
+int services_layout(const struct services *set, struct layout *next)
 {
 	static const struct members nobody;
 	struct grouping groups = { .count = 0 };
@@ -254,11 +221,12 @@ int services_layout(const struct services *set, const struct layout *now, struct
 
 		last = run_at(set, port, &m, &word.any_service);
 		if (memcmp(&m, &nobody, sizeof(m)) &&
-		    group_get(set, now, &groups, &m, &made, &word.group))
+		    group_get(set, &groups, &m, &made, &word.group))
 			goto no_memory;
 		for (__u32 p = port; p <= last; p++)
 			made.ports[p] = word;
 	}
+	mark_fail_safe(set, made.ports);
 	*next = made;
 	return 0;
 

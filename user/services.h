@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The set of services, and how it becomes what XDP looks up. Pure: mapio.c reads and writes
- * the maps, services_apply() in cmd_service.c orders the writes.
+ * the maps, rollout.c orders the writes.
  *
  * A port's word names the service for any address and a group. All ports with the same set
  * of prefixed services share one group; the trie holds (group, prefix) -> service. So one
- * longest match finds the service, and one store moves a port from the old set to the new.
+ * longest match finds the service.
  */
 #ifndef SW_SERVICES_H
 #define SW_SERVICES_H
@@ -17,6 +17,7 @@
 /* Index is the id; port_first 0 is a free slot, as in the map. */
 struct services {
 	struct sw_service slot[SW_MAX_SERVICES];
+	__u16 fail_safe[SW_FAIL_SAFE]; /* ports, 0: none */
 };
 
 struct prefix_entry {
@@ -30,7 +31,7 @@ struct prefix_list {
 	__u32 room;
 };
 
-/* What the maps hold, or shall hold. */
+/* What the maps shall hold. The half of the prefixes' keys is left to mapio.c. */
 struct layout {
 	struct sw_port *ports; /* SW_PORTS */
 	struct prefix_list prefixes;
@@ -39,20 +40,19 @@ struct layout {
 
 void layout_free(struct layout *l);
 int prefix_list_add(struct prefix_list *list, const struct prefix_entry *entry);
-const struct prefix_entry *prefix_list_find(const struct prefix_list *list,
-					    const struct sw_prefix_key *key);
 
 /* Id of the service with just this prefix and these ports, 0 none. */
 __u32 services_find(const struct services *set, const struct sw_service *want);
 /* Id of a service with the same prefix and a port in common, 0 none. */
 __u32 services_overlap(const struct services *set, const struct sw_service *want);
 bool services_any_enforced(const struct services *set);
+/* Marks and hold time a new service has. */
+void service_defaults(struct sw_service *s);
+static inline bool is_enforced(const struct sw_service *s)
+{
+	return s->port_first && s->mode >= SW_MODE_AUTO;
+}
 
-/*
- * Lays the set out. Groups of `now` with the same content keep their number, so that what
- * does not change is not written; new ones take numbers that `now` does not use, so that
- * both can stand side by side while ports move over.
- */
-int services_layout(const struct services *set, const struct layout *now, struct layout *next);
+int services_layout(const struct services *set, struct layout *next);
 
 #endif /* SW_SERVICES_H */

@@ -12,6 +12,7 @@
 static const char *const mode_names[] = {
 	[SW_MODE_OFF] = "off",
 	[SW_MODE_MONITOR] = "monitor",
+	[SW_MODE_AUTO] = "auto",
 	[SW_MODE_ALWAYS] = "always",
 };
 
@@ -283,7 +284,7 @@ int text_mode(const char *s, enum sw_mode *mode, struct text_why *why)
 	int i = name_find(mode_names, ARRAY_SIZE(mode_names), s);
 
 	if (i < 0)
-		return why_set(why, "unknown mode '%.40s': off, monitor or always", s);
+		return why_set(why, "unknown mode '%.40s': off, monitor, auto or always", s);
 	*mode = (enum sw_mode)i;
 	return 0;
 }

@@ -57,6 +57,8 @@ const struct limit limits[] = {
 	  "segments passed that the host answers with an ACK" },
 	{ "synack-cap", AT(synack_cap_pps), ANY_RATE, 0, PER_SECOND_CPU,
 	  "SYN-ACKs to one /24 or /48, 0 no cap" },
+	{ "synack-total", AT(synack_total_pps), ANY_RATE, 0, PER_SECOND_CPU,
+	  "SYN-ACKs to all sources, 0 no cap" },
 	{ "event-gap", AT(event_gap_ms), 0, 3600000, 100, "ms",
 	  "least time between events of one reason, service and CPU, 0 no events" },
 };
@@ -87,6 +89,12 @@ void limits_default(struct sw_settings *s)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		limit_put(&limits[i], s, limits[i].fallback);
+}
+
+void limits_copy(struct sw_settings *to, const struct sw_settings *from)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		limit_put(&limits[i], to, limit_get(&limits[i], from));
 }
 
 int limit_read(const struct limit *l, const char *word, __u32 *value, struct text_why *why)

@@ -23,6 +23,9 @@ extern const size_t limits_count;
 /* Sets all of them to what a new guard has. */
 void limits_default(struct sw_settings *s);
 
+/* These numbers, and nothing else. */
+void limits_copy(struct sw_settings *to, const struct sw_settings *from);
+
 /* NULL: none has that name. */
 const struct limit *limit_find(const char *name);
 __u32 limit_get(const struct limit *l, const struct sw_settings *s);
