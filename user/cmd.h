@@ -28,6 +28,7 @@ enum opt {
 	OPT_OFFSET = 1 << 15,
 	OPT_COUNT = 1 << 16,
 	OPT_INTERVAL = 1 << 17,
+	OPT_ARM = 1 << 30,
 };
 
 struct opts {
@@ -39,6 +40,7 @@ struct opts {
 	__u32 connections;
 	enum sw_mode mode;
 	__u32 host_syns;
+	const char *arm; /* words of arming_read() */
 	struct conn_query query;
 	struct sw_service service; /* of --service */
 	__u32 interval_s;
@@ -66,6 +68,7 @@ const char *option_name(unsigned int given);
 int cmd_attach(const struct opts *o, int argc, char **argv);
 int cmd_detach(const struct opts *o, int argc, char **argv);
 int cmd_adopt(const struct opts *o, int argc, char **argv);
+int cmd_attacks(const struct opts *o, int argc, char **argv);
 int cmd_service(const struct opts *o, int argc, char **argv);
 int cmd_status(const struct opts *o, int argc, char **argv);
 int cmd_stats(const struct opts *o, int argc, char **argv);

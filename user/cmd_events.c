@@ -11,6 +11,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "arming.h"
 #include "cmd.h"
 #include "json.h"
 #include "util.h"
@@ -30,14 +31,6 @@ static void on_signal(int signal)
 	stop = 1;
 }
 
-static __u64 clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (__u64)ts.tv_sec * 1000000000 + (__u64)ts.tv_nsec;
-}
-
 /* Services may change under a reader that follows; once a second is often enough. */
 static const char *service_name(struct reader *r, __u32 id, char buf[TEXT_SERVICE])
 {
@@ -55,20 +48,21 @@ static const char *service_name(struct reader *r, __u32 id, char buf[TEXT_SERVIC
 	return text_service_name(&r->services.slot[id], buf);
 }
 
-static __u64 wall_ns(__u64 monotonic_ns)
-{
-	return clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC) + monotonic_ns;
-}
-
 static const char *kind_name(__u8 kind)
 {
 	static const char *const names[] = {
-		[SW_EVENT_PACKET] = "packet",
-		[SW_EVENT_STATE] = "state",
-		[SW_EVENT_TABLE_FULL] = "table_full",
+		[SW_EVENT_PACKET] = "packet",         [SW_EVENT_STATE] = "state",
+		[SW_EVENT_TABLE_FULL] = "table_full", [SW_EVENT_ARMED] = "armed",
+		[SW_EVENT_DISARMED] = "disarmed",
 	};
 
 	return kind < ARRAY_SIZE(names) ? names[kind] : "?";
+}
+
+/* Of a service, not of a packet. */
+static bool is_arming(const struct sw_event *e)
+{
+	return e->kind == SW_EVENT_ARMED || e->kind == SW_EVENT_DISARMED;
 }
 
 /* The programs put the client first, whichever way the packet goes. */
@@ -86,9 +80,24 @@ static const char *event_dst(const struct sw_event *e, char buf[TEXT_ADDR + 8])
 	return text_endpoint(e->daddr, e->dport, buf);
 }
 
+static void packet_json(struct json *j, const struct sw_event *e, const char *device)
+{
+	char src[TEXT_ADDR + 8], dst[TEXT_ADDR + 8], flags[TEXT_FLAGS];
+
+	json_str(j, "src", event_src(e, src));
+	json_str(j, "dst", event_dst(e, dst));
+	json_str(j, "flags", text_tcp_flags(e->tcp_flags, flags));
+	json_str(j, "device", device);
+	json_str(j, "hook", text_hook_name(e->hook));
+	json_u64(j, "seq", e->seq);
+	json_u64(j, "ack", e->ack);
+	json_bool(j, "would", e->would);
+	json_u64(j, "packets", e->packets);
+}
+
 static void event_json(struct reader *r, const struct sw_event *e, const char *device)
 {
-	char src[TEXT_ADDR + 8], dst[TEXT_ADDR + 8], name[TEXT_SERVICE], flags[TEXT_FLAGS];
+	char name[TEXT_SERVICE];
 	const char *service = service_name(r, e->service, name);
 	struct json j;
 
@@ -104,16 +113,13 @@ static void event_json(struct reader *r, const struct sw_event *e, const char *d
 		json_str(&j, "service", service);
 	else
 		json_null(&j, "service");
-	json_str(&j, "src", event_src(e, src));
-	json_str(&j, "dst", event_dst(e, dst));
-	json_str(&j, "flags", text_tcp_flags(e->tcp_flags, flags));
-	json_str(&j, "device", device);
-	json_str(&j, "hook", text_hook_name(e->hook));
-	json_u64(&j, "seq", e->seq);
-	json_u64(&j, "ack", e->ack);
-	json_bool(&j, "would", e->would);
-	json_u64(&j, "packets", e->packets);
-	if (e->kind == SW_EVENT_STATE) {
+	if (is_arming(e))
+		json_u64(&j, "syns_per_s", e->packets);
+	else
+		packet_json(&j, e, device);
+	if (e->kind == SW_EVENT_ARMED)
+		json_str(&j, "cause", arming_cause(e->table));
+	else if (e->kind == SW_EVENT_STATE) {
 		json_str(&j, "from", text_state_name(e->state_from));
 		json_str(&j, "to", text_state_name(e->state_to));
 	} else if (e->kind == SW_EVENT_TABLE_FULL) {
@@ -122,9 +128,10 @@ static void event_json(struct reader *r, const struct sw_event *e, const char *d
 	json_end(&j);
 }
 
-static void event_print(const struct sw_event *e, const char *device)
+static void event_print(struct reader *r, const struct sw_event *e, const char *device)
 {
-	char src[TEXT_ADDR + 8], dst[TEXT_ADDR + 8], flags[TEXT_FLAGS], clock[16];
+	char name[TEXT_SERVICE], src[TEXT_ADDR + 8], dst[TEXT_ADDR + 8], flags[TEXT_FLAGS],
+		clock[16];
 	const char *what = e->kind == SW_EVENT_PACKET ? text_reason(e->reason) : kind_name(e->kind);
 	__u64 ns = wall_ns(e->time_ns);
 	time_t s = (time_t)(ns / 1000000000);
@@ -132,9 +139,17 @@ static void event_print(const struct sw_event *e, const char *device)
 
 	localtime_r(&s, &tm);
 	strftime(clock, sizeof(clock), "%T", &tm);
-	printf("%s.%03u %-6s %-19s %s > %s %s seq %u ack %u", clock,
-	       (unsigned int)(ns / 1000000 % 1000), device, what, event_src(e, src),
-	       event_dst(e, dst), text_tcp_flags(e->tcp_flags, flags), e->seq, e->ack);
+	printf("%s.%03u %-6s %-19s ", clock, (unsigned int)(ns / 1000000 % 1000), device, what);
+	if (is_arming(e)) {
+		const char *service = service_name(r, e->service, name);
+
+		printf("%s, %s%llu SYN/s at the %s\n", service ? service : "?",
+		       e->kind == SW_EVENT_ARMED ? arming_cause(e->table) : "",
+		       (unsigned long long)e->packets, e->kind == SW_EVENT_ARMED ? "mark" : "most");
+		return;
+	}
+	printf("%s > %s %s seq %u ack %u", event_src(e, src), event_dst(e, dst),
+	       text_tcp_flags(e->tcp_flags, flags), e->seq, e->ack);
 	if (e->kind == SW_EVENT_STATE)
 		printf(" %s -> %s", text_state_name(e->state_from), text_state_name(e->state_to));
 	else if (e->kind == SW_EVENT_TABLE_FULL)
@@ -157,7 +172,7 @@ static int on_event(void *ctx, void *data, size_t size)
 	if (r->json)
 		event_json(r, e, device);
 	else
-		event_print(e, device);
+		event_print(r, e, device);
 	/* a closed pipe ends the reading */
 	return ferror(stdout) ? -EPIPE : 0;
 }

@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
+#include "arming.h"
 #include "cmd.h"
 #include "json.h"
 #include "table.h"
@@ -46,10 +47,14 @@ static int pick_id(const struct guard *g, const struct services *set, __u32 *id)
 
 static void service_options(struct sw_service *s, const struct opts *o)
 {
+	struct text_why why; /* the words were read once already */
+
 	if (o->given & OPT_MODE)
 		s->mode = o->mode;
 	if (o->given & OPT_HOST_SYNS)
 		s->host_syns_pps = o->host_syns;
+	if (o->given & OPT_ARM)
+		arming_read(o->arm, s, &why);
 }
 
 static int service_add(const struct guard *g, const struct opts *o, const struct sw_service *want)
@@ -121,37 +126,66 @@ static int service_del(const struct guard *g, const struct opts *o, const struct
 	return rollout(g, &(struct rollout){ .services = &set });
 }
 
-static int service_list(const struct guard *g, const struct opts *o)
+static void marks_json(struct json *j, const char *name, const struct sw_arm_marks *m)
+{
+	json_object(j, name);
+	json_u64(j, "syns_per_s", m->syns_pps);
+	json_u64(j, "half_open", m->half_open);
+	json_u64(j, "unfinished_percent", m->unfinished);
+	json_close(j);
+}
+
+static void service_json(struct json *j, const struct sw_service *s, __u32 id, bool armed)
 {
 	char name[TEXT_SERVICE];
+
+	json_object(j, NULL);
+	json_str(j, "service", text_service_name(s, name));
+	json_u64(j, "id", id);
+	json_str(j, "mode", text_mode_name(s->mode));
+	json_bool(j, "armed", armed);
+	json_u64(j, "host_syns", s->host_syns_pps);
+	marks_json(j, "upper", &s->upper);
+	marks_json(j, "lower", &s->lower);
+	json_u64(j, "hold_s", s->hold_s);
+	json_close(j);
+}
+
+/* "attack": its marks were passed; what comes of that is the mode's. */
+static void service_print(const struct sw_service *s, bool armed)
+{
+	char name[TEXT_SERVICE], marks[ARMING_TEXT];
+
+	printf("%-28s %-8s %-7s %9u  %s\n", text_service_name(s, name), text_mode_name(s->mode),
+	       armed ? "attack" : "calm", s->host_syns_pps, arming_text(s, marks));
+}
+
+static int service_list(const struct guard *g, const struct opts *o)
+{
+	struct sw_arming arming[SW_MAX_SERVICES];
+	__u64 now_ns = clock_ns(CLOCK_MONOTONIC);
 	struct services set;
 	struct json j;
 	int err = mapio_services(g, &set);
 
+	if (!err)
+		err = mapio_arming(g, arming);
 	if (err)
 		return err;
 	if (o->json) {
 		json_begin(&j, stdout);
 		json_array(&j, NULL);
 	} else {
-		printf("%-44s %-8s %s\n", "SERVICE", "MODE", "HOST-SYNS");
+		printf("%-28s %-8s %-7s %9s  %s\n", "SERVICE", "MODE", "NOW", "HOST-SYNS", "ARM");
 	}
 	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
 		const struct sw_service *s = &set.slot[id];
+		bool armed = arming_is_on(&arming[id], s, now_ns);
 
-		if (!s->port_first)
-			continue;
-		if (!o->json) {
-			printf("%-44s %-8s %u\n", text_service_name(s, name),
-			       text_mode_name(s->mode), s->host_syns_pps);
-			continue;
-		}
-		json_object(&j, NULL);
-		json_str(&j, "service", text_service_name(s, name));
-		json_u64(&j, "id", id);
-		json_str(&j, "mode", text_mode_name(s->mode));
-		json_u64(&j, "host_syns", s->host_syns_pps);
-		json_close(&j);
+		if (s->port_first && o->json)
+			service_json(&j, s, id, armed);
+		else if (s->port_first)
+			service_print(s, armed);
 	}
 	if (o->json)
 		json_end(&j);
@@ -198,15 +232,15 @@ static int parse_words(const struct opts *o, int argc, char **argv, const struct
 		return 2;
 	if (!(*verb)->run) {
 		if (o->given)
-			return log_usage("service list takes no --mode and no --host-syns");
+			return log_usage("service list takes no --mode, --host-syns or --arm");
 		return no_arguments("service list", argc - 1, argv + 1);
 	}
 	if (argc != 3)
 		return log_usage("service %s needs PREFIX|any and PORT[-PORT]", argv[0]);
 	if ((*verb)->run == service_del && o->given)
-		return log_usage("service del takes no --mode and no --host-syns");
+		return log_usage("service del takes no --mode, --host-syns or --arm");
 	if ((*verb)->run == service_set && !o->given)
-		return log_usage("service set needs --mode or --host-syns");
+		return log_usage("service set needs --mode, --host-syns or --arm");
 	if (text_service(argv[1], argv[2], want, &why))
 		return log_usage("%s", why.text);
 	return 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "arming.h"
 #include "cmd.h"
 #include "json.h"
 #include "table.h"
@@ -25,6 +26,7 @@ struct status {
 	__u32 devs;
 	struct services services;
 	__u32 service_count;
+	__u32 attacked;
 	struct totals total;
 	struct sw_table_use table[SW_TABLE_MAX];
 	__u32 live_set;
@@ -71,6 +73,8 @@ static int tables_read(const struct guard *g, struct sw_table_use use[SW_TABLE_M
 
 static int status_read(const struct guard *g, struct status *st)
 {
+	struct sw_arming arming[SW_MAX_SERVICES];
+	__u64 now_ns = clock_ns(CLOCK_MONOTONIC);
 	int err = mapio_settings(g, &st->settings);
 
 	if (!err)
@@ -88,9 +92,14 @@ static int status_read(const struct guard *g, struct status *st)
 	st->epoch = key_epoch();
 	if (!err)
 		st->key_age_s = key_age(g, &st->sched);
-	st->service_count = 0;
+	if (!err)
+		err = mapio_arming(g, arming);
+	st->service_count = st->attacked = 0;
 	for (__u32 id = 1; id < SW_MAX_SERVICES; id++)
-		st->service_count += st->services.slot[id].port_first != 0;
+		if (!err && st->services.slot[id].port_first) {
+			st->service_count++;
+			st->attacked += arming_is_on(&arming[id], &st->services.slot[id], now_ns);
+		}
 	if (file_read_long(SYSCTL_SYNCOOKIES, &st->syncookies))
 		st->syncookies = -1;
 	return err;
@@ -181,6 +190,7 @@ static void status_json(const struct guard *g, const struct status *st)
 	}
 	json_close(&j);
 	json_u64(&j, "services", st->service_count);
+	json_u64(&j, "services_under_attack", st->attacked);
 	json_array(&j, "received");
 	for (__u32 hook = 0; hook < SW_HOOK_MAX; hook++) {
 		json_object(&j, NULL);
@@ -269,7 +279,10 @@ static void status_print(const struct guard *g, const struct status *st)
 	printf("guard %s\n", g->dir);
 	printf("  %-13s%s\n", "armed:", armed_text(st->settings.armed));
 	printf("  %-13s%s\n", "engine:", text_engine_name(g->engine));
-	printf("  %-13s%u\n", "services:", st->service_count);
+	printf("  %-13s%u", "services:", st->service_count);
+	if (st->attacked)
+		printf(", %u under attack", st->attacked);
+	printf("\n");
 	printf("  %-13s%s\n", "received:", text_count(t->rx[SW_HOOK_XDP].packets, n));
 	printf("  %-13s%s\n", "answered:", text_count(t->answered, n));
 	printf("  %-13s%s\n", "dropped:", text_count(t->dropped, n));

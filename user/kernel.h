@@ -41,6 +41,8 @@ enum map_id {
 	MAP_HALF,
 	MAP_GAUGES,
 	MAP_TABLES,
+	MAP_ARMING,
+	MAP_ATTACKS,
 	MAP_ID_MAX,
 };
 
@@ -185,6 +187,8 @@ int mapio_key_set(const struct guard *g, __u32 slot, const struct sw_key *key);
 int mapio_keysched(const struct guard *g, struct sw_keysched *sched);
 int mapio_keysched_set(const struct guard *g, const struct sw_keysched *sched);
 /* Sums over CPUs. `row` has SW_REASON_MAX places. */
+int mapio_arming(const struct guard *g, struct sw_arming list[SW_MAX_SERVICES]);
+int mapio_attacks(const struct guard *g, struct sw_attack list[SW_ATTACKS]);
 int mapio_stats(const struct guard *g, __u32 service, struct sw_count *row);
 int mapio_stats_zero(const struct guard *g, __u32 service);
 int mapio_rx(const struct guard *g, enum sw_hook hook, struct sw_rx *sum);

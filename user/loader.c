@@ -24,11 +24,23 @@
 #define RMEM_MAX_USUAL 212992 /* kernels before 6.12 hide the file in a namespace */
 
 static const char *const map_names[] = {
-	[MAP_SERVICES] = "sw_services", [MAP_PORTS] = "sw_ports",   [MAP_PREFIXES] = "sw_prefixes",
-	[MAP_SETTINGS] = "sw_settings", [MAP_KEYS] = "sw_keys",     [MAP_KEYSCHED] = "sw_keysched",
-	[MAP_DEVS] = "sw_devs",         [MAP_STATS] = "sw_stats",   [MAP_RX] = "sw_rx",
-	[MAP_LIVE] = "sw_live",         [MAP_EVENTS] = "sw_events", [MAP_CONNS] = "sw_conns",
-	[MAP_HALF] = "sw_half",         [MAP_GAUGES] = "sw_gauges", [MAP_TABLES] = "sw_tables",
+	[MAP_SERVICES] = "sw_services",
+	[MAP_PORTS] = "sw_ports",
+	[MAP_PREFIXES] = "sw_prefixes",
+	[MAP_SETTINGS] = "sw_settings",
+	[MAP_KEYS] = "sw_keys",
+	[MAP_KEYSCHED] = "sw_keysched",
+	[MAP_DEVS] = "sw_devs",
+	[MAP_STATS] = "sw_stats",
+	[MAP_RX] = "sw_rx",
+	[MAP_LIVE] = "sw_live",
+	[MAP_EVENTS] = "sw_events",
+	[MAP_CONNS] = "sw_conns",
+	[MAP_HALF] = "sw_half",
+	[MAP_GAUGES] = "sw_gauges",
+	[MAP_TABLES] = "sw_tables",
+	[MAP_ARMING] = "sw_arming",
+	[MAP_ATTACKS] = "sw_attacks",
 };
 _Static_assert(ARRAY_SIZE(map_names) == MAP_ID_MAX, "a name for each map");
 

@@ -24,11 +24,14 @@ static const struct command commands[] = {
 	  "guard these devices" },
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },
-	{ "service", cmd_service, OPT_MODE | OPT_HOST_SYNS,
-	  "add|set|del PREFIX|any PORT[-PORT] [--mode off|monitor|auto|always] [--host-syns N], or list",
+	{ "service", cmd_service, OPT_MODE | OPT_HOST_SYNS | OPT_ARM,
+	  "add|set|del PREFIX|any PORT[-PORT] [--mode off|monitor|auto|always] [--host-syns N]\n"
+	  "\t[--arm syns=UPPER[:LOWER],half-open=UPPER[:LOWER],unfinished=PERCENT[:PERCENT],hold=TIME]\n"
+	  "\tor list",
 	  "what is guarded, and how strictly" },
 	{ "status", cmd_status, 0, "", "the guard and its devices" },
 	{ "stats", cmd_stats, 0, "", "packets by service and reason" },
+	{ "attacks", cmd_attacks, 0, "", "when services were armed, why, how high and how long" },
 	{ "conns", cmd_conns, CONNS_OPTS,
 	  "[--state STATE[,STATE...]] [--service PREFIX|any PORT[-PORT]] [--source PREFIX]\n"
 	  "\t[--older TIME] [--younger TIME] [--sort age|idle|client|state] [--reverse]\n"

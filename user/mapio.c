@@ -11,11 +11,12 @@
 #include "util.h"
 
 static const char *const map_label[] = {
-	[MAP_SERVICES] = "services", [MAP_PORTS] = "ports",   [MAP_PREFIXES] = "prefixes",
-	[MAP_SETTINGS] = "settings", [MAP_KEYS] = "keys",     [MAP_KEYSCHED] = "keysched",
-	[MAP_DEVS] = "devs",         [MAP_STATS] = "stats",   [MAP_RX] = "rx",
-	[MAP_LIVE] = "live",         [MAP_EVENTS] = "events", [MAP_CONNS] = "conns",
-	[MAP_HALF] = "half",         [MAP_GAUGES] = "gauges", [MAP_TABLES] = "tables",
+	[MAP_SERVICES] = "services", [MAP_PORTS] = "ports",     [MAP_PREFIXES] = "prefixes",
+	[MAP_SETTINGS] = "settings", [MAP_KEYS] = "keys",       [MAP_KEYSCHED] = "keysched",
+	[MAP_DEVS] = "devs",         [MAP_STATS] = "stats",     [MAP_RX] = "rx",
+	[MAP_LIVE] = "live",         [MAP_EVENTS] = "events",   [MAP_CONNS] = "conns",
+	[MAP_HALF] = "half",         [MAP_GAUGES] = "gauges",   [MAP_TABLES] = "tables",
+	[MAP_ARMING] = "arming",     [MAP_ATTACKS] = "attacks",
 };
 _Static_assert(ARRAY_SIZE(map_label) == MAP_ID_MAX, "a label for each map");
 
@@ -166,6 +167,16 @@ int mapio_config_write(const struct guard *g, __u32 half, const struct services 
 	if (!err)
 		err = prefixes_write(g, half, &l->prefixes);
 	return err;
+}
+
+int mapio_arming(const struct guard *g, struct sw_arming list[SW_MAX_SERVICES])
+{
+	return array_get(g, MAP_ARMING, list, SW_MAX_SERVICES, sizeof(list[0]));
+}
+
+int mapio_attacks(const struct guard *g, struct sw_attack list[SW_ATTACKS])
+{
+	return array_get(g, MAP_ATTACKS, list, SW_ATTACKS, sizeof(list[0]));
 }
 
 int mapio_dev_set(const struct guard *g, __u32 ifindex, const struct sw_dev *dev)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arming.h"
 #include "cmd.h"
 #include "util.h"
 
@@ -28,6 +29,7 @@ static const struct option long_options[] = {
 	{ "all", no_argument, NULL, ARG_OPT(OPT_ALL) },
 	{ "mode", required_argument, NULL, ARG_OPT(OPT_MODE) },
 	{ "host-syns", required_argument, NULL, ARG_OPT(OPT_HOST_SYNS) },
+	{ "arm", required_argument, NULL, ARG_OPT(OPT_ARM) },
 	{ "follow", no_argument, NULL, ARG_OPT(OPT_FOLLOW) },
 	{ "state", required_argument, NULL, ARG_OPT(OPT_STATE) },
 	{ "service", required_argument, NULL, ARG_OPT(OPT_SERVICE) },
@@ -204,6 +206,9 @@ static int set_option(struct opts *o, unsigned int opt, int argc, char **argv, s
 	case OPT_HOST_SYNS:
 		return set_number("host-syns", "SYNs per second and CPU", 0, ~0U, &o->host_syns,
 				  why);
+	case OPT_ARM:
+		o->arm = optarg;
+		return arming_read(optarg, &(struct sw_service){ 0 }, why);
 	case OPT_INTERVAL:
 		return set_number("interval", "seconds", 1, 3600, &o->interval_s, why);
 	default:

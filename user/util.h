@@ -73,6 +73,10 @@ int path_format(char *buf, size_t size, const char *fmt, ...) format_like(3);
 int file_read_long(const char *path, long *value);
 int file_write_long(const char *path, long value);
 
+/* In nanoseconds; and the time of day of one of CLOCK_MONOTONIC. */
+__u64 clock_ns(int clock);
+__u64 wall_ns(__u64 monotonic_ns);
+
 /* Removes a directory tree; one that does not exist is no error. */
 int tree_remove(const char *path);
 
