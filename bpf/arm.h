@@ -168,16 +168,16 @@ static __always_inline void arm_turn(const struct sw_pkt *p, struct sw_arming *a
 			arm_begin(p, a, cause - 1, &l);
 		return;
 	}
+	t = attack_of(p, a);
+	if (t)
+		t->syns += syns;
 	if (mark_passed(&svc->lower, &l))
 		a->above_ns = p->now_ns;
 	else if (p->now_ns - a->above_ns >= svc->hold_s * SW_NS_PER_S)
 		arm_end(p, a);
-	t = attack_of(p, a);
-	if (!t || !a->armed)
-		return;
 	l.syns_pps = (syns * SW_NS_PER_S) >> SW_ARM_SHIFT;
-	arm_peaks(t, &l);
-	t->syns += syns;
+	if (t)
+		arm_peaks(t, &l);
 }
 
 /* Not static: verified once. */

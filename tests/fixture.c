@@ -175,8 +175,9 @@ void conns_forget(void)
 
 void maps_forget(void)
 {
-	static const char *const forget[] = { "sw_live", "sw_used",   "sw_cap",
-					      "sw_host", "sw_budget", "sw_challenge" };
+	static const char *const forget[] = { "sw_live",   "sw_used",    "sw_cap",
+					      "sw_host",   "sw_budget",  "sw_challenge",
+					      "sw_arming", "sw_arm_cpu", "sw_attacks" };
 
 	conns_forget();
 	for (size_t i = 0; i < ARRAY_SIZE(forget); i++)

@@ -221,12 +221,14 @@ void peer_begin(struct peer *p, enum opening how)
 	p->window = 64240;
 }
 
+enum sw_mode peer_peace = SW_MODE_MONITOR;
+
 /* In peace. With engine listener the host is to keep a request, too, and not make a cookie. */
 static void pass(const struct spec *s)
 {
 	bool listener = guard.engine == SW_ENGINE_LISTENER;
 
-	services_mode(SW_MODE_MONITOR);
+	services_mode(peer_peace);
 	if (listener)
 		sysctl_write("net/ipv4/tcp_syncookies", "1");
 	tap_say(s);

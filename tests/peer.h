@@ -20,7 +20,7 @@ enum opening {
 	OPEN_COOKIE4, /* timestamps, as Linux does */
 	OPEN_COOKIE6,
 	OPEN_BARE4, /* no options but the MSS */
-	OPEN_HOST4, /* SYN answered by the host, mode monitor */
+	OPEN_HOST4, /* SYN answered by the host, in mode peer_peace */
 	OPEN_HOST6,
 	OPENINGS
 };
@@ -41,6 +41,8 @@ struct peer {
 	enum sw_state brought; /* by peer_bring() */
 	struct frame last;     /* heard; its numbers, not its bytes */
 };
+
+extern enum sw_mode peer_peace; /* monitor, or auto */
 
 /* Wire, listeners on port 80 of both families, counters. */
 void peer_prepare(void);
