@@ -144,7 +144,7 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 	maybe = live_maybe(pkt_hash(p), set);
 	if (!maybe && p->flags & (TH_RST | TH_SYN))
 		return p->flags & TH_RST ? SW_DROP_RST : SW_DROP_SYNACK;
-	return judge_segment(ctx, p, h, maybe) & 63; /* for the verifier: an index later */
+	return judge_segment(ctx, p, h, maybe) & 127; /* for the verifier: an index later */
 }
 
 /*
@@ -217,6 +217,7 @@ int sw_xdp(struct xdp_md *ctx)
 	}
 	pkt_begin(p, SW_HOOK_XDP, ctx->ingress_ifindex, ctx->data_end - ctx->data);
 	p->hash = known;
+	p->gen = READ_ONCE(set->gen);
 	r = look_closer(ctx, p, set);
 	count(p, r, set);
 	if (p->enforce && verdict_is(r, SW_V_TX))
@@ -305,6 +306,7 @@ int sw_tc_in(struct __sk_buff *skb)
 		m = *meta;
 	if (!p || parse_skb(skb, p))
 		return TC_NEXT;
+	p->gen = READ_ONCE(set->gen);
 	if (!marked && !tc_recheck(skb, p, &m, set))
 		return TC_NEXT;
 	p->service = m.service;
@@ -333,6 +335,7 @@ static __noinline int learn_out(struct __sk_buff *skb)
 
 	if (!p || !set || !set->armed || parse_out(skb, p))
 		return 0;
+	p->gen = READ_ONCE(set->gen);
 	pkt_turn(p);
 	r = judge_out(p);
 	if (r) {
@@ -380,6 +383,7 @@ int sw_adopt(struct bpf_iter__tcp *ctx)
 	p->sport = sk->skc_dport;
 	p->dport = bpf_htons(sk->skc_num);
 	p->now_ns = bpf_ktime_get_ns();
+	p->gen = READ_ONCE(set->gen);
 	live_mark(pkt_hash(p), set);
 	view_of(&p->view, sk, sk->skc_state);
 	if (!p->view.state || !is_guarded(p))

@@ -73,6 +73,8 @@ static int size_maps(struct synwarden_bpf *skel, const struct sw_boot *boot)
 					       boot->buckets[SW_TABLE_HALF] * SW_WAYS);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.sw_live, 2 * boot->live_words);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.sw_sources, boot->sources);
 	return err;
 }
 

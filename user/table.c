@@ -44,6 +44,9 @@ void tables_size(struct sw_boot *boot, __u32 connections)
 	boot->max[SW_TABLE_HALF] = half < SW_CONNS_MIN ? SW_CONNS_MIN : half;
 	for (__u32 i = 0; i < SW_TABLE_MAX; i++)
 		boot->buckets[i] = buckets_for(boot->max[i]);
+	boot->sources = SW_SOURCES_MIN;
+	while (boot->sources < connections / SW_SOURCE_SHARE)
+		boot->sources *= 2;
 	/* 16 bits a connection: with all of them live 1 of 16 unknown tuples is asked for */
 	boot->live_words = SW_LIVE_WORDS;
 	while ((__u64)boot->live_words * 64 < 16ULL * connections)
