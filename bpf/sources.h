@@ -301,4 +301,17 @@ static __always_inline void source_move(struct sw_tuple *t, __u32 service, __u32
 	source_add(t, service << 8 | SW_LEVEL_NET, conns, half);
 }
 
+/* Of the walk over the sockets: the client takes nothing. Not static: see judge_level(). */
+__noinline int source_note_stalled(struct sw_pkt *p, __u32 level)
+{
+	struct sw_source *s;
+
+	if (!p)
+		return 0;
+	s = source_find(sw_source_tag(&sw_boot, p->saddr, level & 1, p->service));
+	if (s)
+		__sync_fetch_and_add(&s->stalled_walk, 1);
+	return 0;
+}
+
 #endif /* SW_SOURCES_H */

@@ -356,6 +356,21 @@ int sw_tc_out(struct __sk_buff *skb)
 }
 
 /*
+ * So many times the host doubled its timer, of 200 ms and more, and tried again: for 6 s and
+ * more its client took nothing of what there is, be it that it is silent or that it keeps its
+ * window shut (RFC 6429).
+ */
+#define SW_STALLED_BACKOFF 5
+
+static __always_inline bool is_stalled(void *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return tp && tp->write_seq != tp->snd_una &&
+	       tp->inet_conn.icsk_backoff >= SW_STALLED_BACKOFF;
+}
+
+/*
  * Run over all TCP sockets by `adopt` and `sweep`: marks every tuple the host holds in the
  * filter, and in the table those of guarded services, with the state they are in.
  */
@@ -364,6 +379,7 @@ int sw_adopt(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
 	struct sw_settings *set = settings();
+	struct sw_service *svc;
 	struct sw_pkt *p;
 
 	if (!sk || !set || sk->skc_state == SW_TCP_LISTEN)
@@ -392,5 +408,10 @@ int sw_adopt(struct bpf_iter__tcp *ctx)
 		note_unlisted();
 	else
 		conn_adopt(p);
+	svc = service_of(p);
+	if (svc && svc->limited && is_stalled(sk)) {
+		source_note_stalled(p, SW_LEVEL_HOST);
+		source_note_stalled(p, SW_LEVEL_NET);
+	}
 	return 0;
 }

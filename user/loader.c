@@ -41,6 +41,9 @@ static const char *const map_names[] = {
 	[MAP_TABLES] = "sw_tables",
 	[MAP_ARMING] = "sw_arming",
 	[MAP_ATTACKS] = "sw_attacks",
+	[MAP_SOURCES] = "sw_sources",
+	[MAP_SUSPECT] = "sw_suspect",
+	[MAP_LIMIT_HITS] = "sw_limit_hits",
 };
 _Static_assert(ARRAY_SIZE(map_names) == MAP_ID_MAX, "a name for each map");
 
