@@ -44,6 +44,8 @@ static const char *const map_names[] = {
 	[MAP_SOURCES] = "sw_sources",
 	[MAP_SUSPECT] = "sw_suspect",
 	[MAP_LIMIT_HITS] = "sw_limit_hits",
+	[MAP_LISTS] = "sw_lists",
+	[MAP_LIST_HITS] = "sw_list_hits",
 };
 _Static_assert(ARRAY_SIZE(map_names) == MAP_ID_MAX, "a name for each map");
 

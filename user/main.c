@@ -20,9 +20,17 @@ struct command {
 
 #define SERVICE_OPTS (OPT_MODE | OPT_HOST_SYNS | OPT_ARM | OPT_PER_SOURCE | OPT_PER_NET | OPT_OVER)
 
+#define LIST_OPTS (OPT_SERVICE | OPT_TTL | OPT_COMMENT | OPT_REPLACE | OPT_FORCE)
+#define LIST_ARGS                                                                                    \
+	"add PREFIX... [--service PREFIX|any PORT[-PORT]] [--ttl TIME] [--comment TEXT]\n"           \
+	"\tdel PREFIX... [--service ...], list, clear, or\n"                                         \
+	"\tload FILE|- [--service ...] [--ttl TIME] [--comment TEXT] [--replace]; [--force]: even\n" \
+	"\tif that keeps the one out who asks for it"
+
 static const struct command commands[] = {
-	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS,
-	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener] [--connections N]",
+	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE,
+	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener] [--connections N]\n"
+	  "\t[--no-fail-safe]",
 	  "guard these devices" },
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },
@@ -32,6 +40,10 @@ static const struct command commands[] = {
 	  "\t[--per-source new=N,burst=N,conns=N,half-closed=N,stalled=N|off] [--per-net ...]\n"
 	  "\t[--over count|drop|ban:TIME], or list",
 	  "what is guarded, and how strictly" },
+	{ "allow", cmd_allow, LIST_OPTS, LIST_ARGS, "sources that the deny list does not refuse" },
+	{ "deny", cmd_deny, LIST_OPTS, LIST_ARGS, "sources that may open no connection" },
+	{ "fail-safe", cmd_fail_safe, LIST_OPTS, LIST_ARGS ",\n\tor port add|del PORT",
+	  "sources and ports that no list refuses, whatever is configured" },
 	{ "status", cmd_status, 0, "", "the guard and its devices" },
 	{ "stats", cmd_stats, 0, "", "packets by service and reason" },
 	{ "attacks", cmd_attacks, 0, "", "when services were armed, why, how high and how long" },
@@ -62,7 +74,7 @@ static void print_usage(FILE *out, const struct command *only)
 		const struct command *c = &commands[i];
 
 		if (!only)
-			fprintf(out, "  %-8s %s\n", c->name, c->help);
+			fprintf(out, "  %-9s %s\n", c->name, c->help);
 		else if (only == c)
 			fprintf(out, "  %s %s\n\t%s\n", c->name, c->args, c->help);
 	}
