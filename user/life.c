@@ -122,6 +122,20 @@ static int set_armed(const struct guard *g, enum sw_armed armed)
 	return err ? err : mapio_settings_set(g, &s);
 }
 
+int guard_arm(const struct guard *g)
+{
+	return set_armed(g, SW_ARMED);
+}
+
+int grace_renew(const struct guard *g)
+{
+	struct sw_settings s;
+	int err = mapio_settings(g, &s);
+
+	s.grace_until_ns = grace_end();
+	return err ? err : mapio_settings_set(g, &s);
+}
+
 /*
  * Clients that hold a cookie SYN-ACK would be reset once the guard is gone. So for a moment
  * new SYNs go to the host, while cookies still count.
