@@ -35,6 +35,11 @@ say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(patsubst $(BUILD)/%,%,
 HAVE_LIBBPF := $(shell $(PKG_CONFIG) --atleast-version=1.1 libbpf && echo yes)
 LIBBPF_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null)
 LIBBPF_LIBS := $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null)
+# What the daemon confines itself with; one call, so that one line says what is missing.
+CONFINE := libcap-ng libseccomp
+HAVE_CONFINE := $(shell $(PKG_CONFIG) --exists $(CONFINE) && echo yes)
+LIBBPF_CFLAGS += $(shell $(PKG_CONFIG) --cflags $(CONFINE) 2>/dev/null)
+CONFINE_LIBS := $(shell $(PKG_CONFIG) --libs $(CONFINE) 2>/dev/null)
 
 # Headers of the target that clang finds by itself for the host, but not with -target bpf;
 # behind all others, so that they never shadow clang's own.
@@ -90,7 +95,7 @@ catalogue: ## list what is covered by which test
 
 $(BUILD)/synwarden: $(USER_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(CONFINE_LIBS)
 
 define compile
 $(call say,CC)
@@ -129,7 +134,7 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 
 $(TEST_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPER_OBJ) $(LIB_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(CONFINE_LIBS)
 
 $(BUILD)/tests/turns: LIBBPF_LIBS += -lm
 $(TOOL_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o
@@ -146,6 +151,10 @@ $(FUZZ_BIN): $(BUILD)/tests/%: tests/%.c | $(SKEL) $(TEST_SKEL)
 need-libbpf:
 ifneq ($(HAVE_LIBBPF),yes)
 	@echo "libbpf 1.1 or later with its headers is needed ($(PKG_CONFIG) libbpf)" >&2; exit 1
+endif
+ifneq ($(HAVE_CONFINE),yes)
+	@echo "libcap-ng and libseccomp with their headers are needed ($(PKG_CONFIG) $(CONFINE))" >&2
+	@exit 1
 endif
 
 install: all ## install program, man page and completion (DESTDIR, PREFIX)

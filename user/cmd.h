@@ -28,6 +28,7 @@ enum opt {
 	OPT_OFFSET = 1 << 15,
 	OPT_COUNT = 1 << 16,
 	OPT_INTERVAL = 1 << 17,
+	OPT_ROTATE_KEYS = 1 << 18,
 };
 
 struct opts {
@@ -42,6 +43,7 @@ struct opts {
 	struct conn_query query;
 	struct sw_service service; /* of --service */
 	__u32 interval_s;
+	__u32 rotate_s; /* 0: keys stay */
 };
 #define OPTS_INIT                                                                        \
 	{                                                                                \
@@ -76,10 +78,22 @@ int cmd_conns(const struct opts *o, int argc, char **argv);
 int cmd_limit(const struct opts *o, int argc, char **argv);
 int cmd_sweep(const struct opts *o, int argc, char **argv);
 int cmd_run(const struct opts *o, int argc, char **argv);
+int cmd_upgrade(const struct opts *o, int argc, char **argv);
+
+/* cmd_sweep.c, for `run` too */
+struct sweep;
+struct tables;
+int sweep_open(const struct opts *o, const char *command, struct guard *g, struct tables *t);
+void sweep_json(const struct sweep *s);
+__u32 sweep_freed(const struct sweep *s);
 
 /* Of cookies: the epoch now, the seconds since the key in use was made. */
 __u32 key_epoch(void);
 __u64 key_age(const struct guard *g, const struct sw_keysched *sched);
+
+/* Whether the cookies of the key before the present one have all expired. */
+bool key_may_rotate(const struct guard *g);
+int key_rotate(const struct guard *g);
 
 /* Says that there is no such service, and which is near; returns -ENOENT. */
 int no_such_service(const struct services *set, const struct sw_service *want);

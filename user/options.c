@@ -40,6 +40,7 @@ static const struct option long_options[] = {
 	{ "offset", required_argument, NULL, ARG_OPT(OPT_OFFSET) },
 	{ "count", no_argument, NULL, ARG_OPT(OPT_COUNT) },
 	{ "interval", required_argument, NULL, ARG_OPT(OPT_INTERVAL) },
+	{ "rotate-keys", required_argument, NULL, ARG_OPT(OPT_ROTATE_KEYS) },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -206,6 +207,9 @@ static int set_option(struct opts *o, unsigned int opt, int argc, char **argv, s
 				  why);
 	case OPT_INTERVAL:
 		return set_number("interval", "seconds", 1, 3600, &o->interval_s, why);
+	case OPT_ROTATE_KEYS:
+		return set_number("rotate-keys", "seconds, 0 for never", 0, 31536000, &o->rotate_s,
+				  why);
 	default:
 		return set_query(o, opt, argc, argv, why);
 	}
