@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The whole build. Artefacts go to build/, sources never receive any. V=1 shows commands.
-# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR and
-# COMPDIR may be given.
+# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR, COMPDIR and
+# SYSTEMDUNITDIR may be given.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -16,6 +16,7 @@ PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 BUILD ?= build
 V ?= 0
 
@@ -157,16 +158,20 @@ ifneq ($(HAVE_CONFINE),yes)
 	@exit 1
 endif
 
-install: all ## install program, man page and completion (DESTDIR, PREFIX)
+install: all ## install program, man page, completion and unit (DESTDIR, PREFIX)
 	$(INSTALL) -D -m 755 $(BUILD)/synwarden $(DESTDIR)$(SBINDIR)/synwarden
 	$(if $(wildcard deploy/synwarden.8),$(INSTALL) -D -m 644 deploy/synwarden.8 \
 		$(DESTDIR)$(MANDIR)/man8/synwarden.8)
 	$(if $(wildcard deploy/synwarden.bash-completion),$(INSTALL) -D -m 644 \
 		deploy/synwarden.bash-completion $(DESTDIR)$(COMPDIR)/synwarden)
+	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSTEMDUNITDIR)
+	sed 's,/usr/local/sbin/,$(SBINDIR)/,' deploy/synwarden.service \
+		> $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
+	chmod 644 $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/synwarden $(DESTDIR)$(MANDIR)/man8/synwarden.8 \
-		$(DESTDIR)$(COMPDIR)/synwarden
+		$(DESTDIR)$(COMPDIR)/synwarden $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
 
 clean: ## remove build/
 	rm -rf $(BUILD)

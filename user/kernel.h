@@ -100,6 +100,8 @@ enum guard_found {
 	GUARD_FOREIGN, /* a directory of someone else */
 };
 
+/* Is the directory there, and empty? Silent. */
+bool pins_are_none(const char *dir);
 /* Silent. */
 enum guard_found guard_find(const char *dir);
 /* Are these still the pins it was opened from? Silent. */

@@ -226,12 +226,13 @@ int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 co
 	return err;
 }
 
+/* The guard's own may be there, empty: a sandbox can open only what exists. */
 static int make_dir(const char *dir, const char *sub)
 {
 	char path[PATH_MAX];
 	int err = path_format(path, sizeof(path), "%s%s", dir, sub);
 
-	if (!err && mkdir(path, 0700))
+	if (!err && mkdir(path, 0700) && (*sub || errno != EEXIST || chmod(path, 0700)))
 		err = -errno;
 	return err ? log_err(err, "make %s%s", dir, sub) : 0;
 }

@@ -46,7 +46,7 @@ static int read_version(int settings_fd, struct sw_settings *s)
 	return 0;
 }
 
-static bool is_empty_dir(const char *path)
+bool pins_are_none(const char *path)
 {
 	DIR *dir = opendir(path);
 	const struct dirent *entry;
@@ -68,7 +68,7 @@ enum guard_found guard_find(const char *dir)
 	if (fd == -ENOENT && access(dir, F_OK))
 		return GUARD_NONE;
 	if (fd == -ENOENT)
-		return is_empty_dir(dir) ? GUARD_DEBRIS : GUARD_FOREIGN;
+		return pins_are_none(dir) ? GUARD_DEBRIS : GUARD_FOREIGN;
 	/* guard_open() says what is wrong with these */
 	if (fd < 0 || read_version(fd, &s) || s.abi_version != SW_ABI_VERSION || s.armed)
 		return GUARD_PINNED;
