@@ -82,8 +82,6 @@ int cmd_upgrade(const struct opts *o, int argc, char **argv);
 
 /* cmd_sweep.c, for `run` too */
 struct sweep;
-struct tables;
-int sweep_open(const struct opts *o, const char *command, struct guard *g, struct tables *t);
 void sweep_json(const struct sweep *s);
 __u32 sweep_freed(const struct sweep *s);
 

@@ -37,7 +37,6 @@
 struct daemon {
 	const struct opts *o;
 	struct guard g;
-	struct tables t;
 	struct sweep sweep;
 	__u32 rebuilt_at_s;
 	struct follow follow;
@@ -113,9 +112,10 @@ static int sweep_turn(struct daemon *d)
 	struct sweep next = { .asked_at_s = d->sweep.asked_at_s };
 	__u32 now = conn_now();
 	autolock int lock = -1;
+	autotables struct tables t = { 0 };
 	/* sockets of another namespace would say nothing of these connections */
 	bool here = guarded(d);
-	int err = 0;
+	int err;
 
 	next.rebuild = here && conn_since(d->rebuilt_at_s, now) >= REBUILD_EVERY_S;
 	/* another run has the lock, and may rebuild it itself: at the next turn */
@@ -123,9 +123,11 @@ static int sweep_turn(struct daemon *d)
 		next.rebuild = false;
 	next.may_ask = next.rebuild || (here && (!next.asked_at_s ||
 						 conn_since(next.asked_at_s, now) >= ASK_EVERY_S));
+	/* mapped for the turn only: a hundred bytes for each connection, else counted as ours */
+	err = tables_open(&d->g, &t, true);
 	/* a guard removed meanwhile is not to be written to */
-	if (guard_is_pinned(&d->g))
-		err = table_sweep(&d->g, &d->t, &next);
+	if (!err && guard_is_pinned(&d->g))
+		err = table_sweep(&d->g, &t, &next);
 	if (!err && next.rebuild)
 		d->rebuilt_at_s = now;
 	d->sweep = next;
@@ -402,7 +404,9 @@ int cmd_run(const struct opts *o, int argc, char **argv)
 	if (err)
 		return err;
 	fd[SIGNALS] = open_signals();
-	err = fd[SIGNALS] < 0 ? fd[SIGNALS] : sweep_open(o, "run", &d.g, &d.t);
+	err = fd[SIGNALS] < 0 ? fd[SIGNALS] : probe_require_capabilities("run");
+	if (!err)
+		err = guard_open(&d.g, o->pin);
 	if (!err)
 		err = only_one(&d.g, &only);
 	/* a guard of another network namespace is not this daemon's */
@@ -413,7 +417,6 @@ int cmd_run(const struct opts *o, int argc, char **argv)
 	for (size_t i = 0; i < SOURCES; i++)
 		close_fdp(&fd[i]);
 	close_fdp(&d.loop);
-	tables_close(&d.t);
 	guard_close(&d.g);
 	return exit_code(err);
 }

@@ -48,7 +48,7 @@ static void sweep_print(const struct sweep *s)
 			       text_count(s->freed[i], n));
 }
 
-int sweep_open(const struct opts *o, const char *command, struct guard *g, struct tables *t)
+static int sweep_open(const struct opts *o, const char *command, struct guard *g, struct tables *t)
 {
 	int err = probe_require_capabilities(command);
 

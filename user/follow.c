@@ -188,13 +188,16 @@ static int mend_half(struct guard *g, struct followed *w)
 }
 
 /* A device that waits for the name loses it: this one is guarded already. */
-static int drop_namesake(struct guard *g, const struct follow *f, const char *name)
+static int drop_namesake(struct guard *g, struct follow *f, const char *name)
 {
 	for (__u32 i = 0; i < f->count; i++) {
 		const struct dev_state *d = &f->dev[i].d;
 
-		if (!d->alive && !strcmp(d->dev.name, name))
-			return dev_detach(g, d);
+		if (d->alive || strcmp(d->dev.name, name))
+			continue;
+		/* nothing more is said of it */
+		f->dev[i].waiting = true;
+		return dev_detach(g, d);
 	}
 	return 0;
 }
