@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The whole build. Artefacts go to build/, sources never receive any. V=1 shows commands.
-# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR and
-# COMPDIR may be given.
+# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR, COMPDIR and
+# SYSTEMDUNITDIR may be given.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -16,6 +16,7 @@ PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 BUILD ?= build
 V ?= 0
 
@@ -35,6 +36,11 @@ say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(patsubst $(BUILD)/%,%,
 HAVE_LIBBPF := $(shell $(PKG_CONFIG) --atleast-version=1.1 libbpf && echo yes)
 LIBBPF_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null)
 LIBBPF_LIBS := $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null)
+# What the daemon confines itself with; one call, so that one line says what is missing.
+CONFINE := libcap-ng libseccomp
+HAVE_CONFINE := $(shell $(PKG_CONFIG) --exists $(CONFINE) && echo yes)
+LIBBPF_CFLAGS += $(shell $(PKG_CONFIG) --cflags $(CONFINE) 2>/dev/null)
+CONFINE_LIBS := $(shell $(PKG_CONFIG) --libs $(CONFINE) 2>/dev/null)
 
 # Headers of the target that clang finds by itself for the host, but not with -target bpf;
 # behind all others, so that they never shadow clang's own.
@@ -90,7 +96,7 @@ catalogue: ## list what is covered by which test
 
 $(BUILD)/synwarden: $(USER_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(CONFINE_LIBS)
 
 define compile
 $(call say,CC)
@@ -129,7 +135,7 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 
 $(TEST_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPER_OBJ) $(LIB_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(CONFINE_LIBS)
 
 $(BUILD)/tests/turns: LIBBPF_LIBS += -lm
 $(TOOL_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o
@@ -147,17 +153,25 @@ need-libbpf:
 ifneq ($(HAVE_LIBBPF),yes)
 	@echo "libbpf 1.1 or later with its headers is needed ($(PKG_CONFIG) libbpf)" >&2; exit 1
 endif
+ifneq ($(HAVE_CONFINE),yes)
+	@echo "libcap-ng and libseccomp with their headers are needed ($(PKG_CONFIG) $(CONFINE))" >&2
+	@exit 1
+endif
 
-install: all ## install program, man page and completion (DESTDIR, PREFIX)
+install: all ## install program, man page, completion and unit (DESTDIR, PREFIX)
 	$(INSTALL) -D -m 755 $(BUILD)/synwarden $(DESTDIR)$(SBINDIR)/synwarden
 	$(if $(wildcard deploy/synwarden.8),$(INSTALL) -D -m 644 deploy/synwarden.8 \
 		$(DESTDIR)$(MANDIR)/man8/synwarden.8)
 	$(if $(wildcard deploy/synwarden.bash-completion),$(INSTALL) -D -m 644 \
 		deploy/synwarden.bash-completion $(DESTDIR)$(COMPDIR)/synwarden)
+	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSTEMDUNITDIR)
+	sed 's,/usr/local/sbin/,$(SBINDIR)/,' deploy/synwarden.service \
+		> $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
+	chmod 644 $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/synwarden $(DESTDIR)$(MANDIR)/man8/synwarden.8 \
-		$(DESTDIR)$(COMPDIR)/synwarden
+		$(DESTDIR)$(COMPDIR)/synwarden $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
 
 clean: ## remove build/
 	rm -rf $(BUILD)

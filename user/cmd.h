@@ -28,6 +28,7 @@ enum opt {
 	OPT_OFFSET = 1 << 15,
 	OPT_COUNT = 1 << 16,
 	OPT_INTERVAL = 1 << 17,
+	OPT_ROTATE_KEYS = 1 << 18,
 	OPT_TTL = 1 << 24,
 	OPT_COMMENT = 1 << 25,
 	OPT_REPLACE = 1 << 26,
@@ -57,6 +58,7 @@ struct opts {
 	__u32 interval_s;
 	__u32 ttl_s;
 	char comment[SW_COMMENT];
+	__u32 rotate_s; /* 0: keys stay */
 };
 #define OPTS_INIT                                                                        \
 	{                                                                                \
@@ -97,6 +99,12 @@ int cmd_conns(const struct opts *o, int argc, char **argv);
 int cmd_limit(const struct opts *o, int argc, char **argv);
 int cmd_sweep(const struct opts *o, int argc, char **argv);
 int cmd_run(const struct opts *o, int argc, char **argv);
+int cmd_upgrade(const struct opts *o, int argc, char **argv);
+
+/* cmd_sweep.c, for `run` too */
+struct sweep;
+void sweep_json(const struct sweep *s);
+__u32 sweep_freed(const struct sweep *s);
 
 /* Prints one list: cmd_list_show.c. */
 int list_show(const struct guard *g, enum sw_list list, bool as_json);
@@ -113,6 +121,10 @@ void lists_sum_print(const struct lists_sum *sum);
 /* Of cookies: the epoch now, the seconds since the key in use was made. */
 __u32 key_epoch(void);
 __u64 key_age(const struct guard *g, const struct sw_keysched *sched);
+
+/* Whether the cookies of the key before the present one have all expired. */
+bool key_may_rotate(const struct guard *g);
+int key_rotate(const struct guard *g);
 
 /* Says that there is no such service, and which is near; returns -ENOENT. */
 int no_such_service(const struct services *set, const struct sw_service *want);

@@ -62,7 +62,11 @@ static const struct command commands[] = {
 	{ "key", cmd_key, 0, "show|rotate", "the cookie keys' age; change to a new one" },
 	{ "adopt", cmd_adopt, 0, "", "take note of the connections that live now" },
 	{ "sweep", cmd_sweep, 0, "", "forget connections that the host no longer holds" },
-	{ "run", cmd_run, OPT_INTERVAL, "[--interval SECONDS]", "sweep again and again" },
+	{ "run", cmd_run, OPT_INTERVAL | OPT_ROTATE_KEYS,
+	  "[--interval SECONDS] [--rotate-keys SECONDS]",
+	  "the daemon: sweep again and again, follow the devices" },
+	{ "upgrade", cmd_upgrade, 0, "",
+	  "put this binary's programs in the place of those that run" },
 	{ "doctor", cmd_doctor, 0, "[DEV...]", "what this machine will do, and what to change" },
 };
 

@@ -52,6 +52,7 @@ static const struct option long_options[] = {
 	{ "replace", no_argument, NULL, ARG_OPT(OPT_REPLACE) },
 	{ "force", no_argument, NULL, ARG_OPT(OPT_FORCE) },
 	{ "no-fail-safe", no_argument, NULL, ARG_OPT(OPT_NO_FAIL_SAFE) },
+	{ "rotate-keys", required_argument, NULL, ARG_OPT(OPT_ROTATE_KEYS) },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -240,6 +241,9 @@ static int set_option(struct opts *o, __u64 opt, int argc, char **argv, struct t
 		return set_ttl(&o->ttl_s, why);
 	case OPT_COMMENT:
 		return list_comment_read(optarg, o->comment, why);
+	case OPT_ROTATE_KEYS:
+		return set_number("rotate-keys", "seconds, 0 for never", 0, 31536000, &o->rotate_s,
+				  why);
 	default:
 		return set_query(o, opt, argc, argv, why);
 	}
