@@ -31,8 +31,10 @@
 #define LOOK_EVERY_US 5000000
 /* A change comes as several messages: one look behind them. */
 #define SETTLE_US 20000
-/* Another run holds the lock, or a key is too young. */
-#define RETRY_US 1000000
+/* Another run holds the lock. */
+#define BUSY_US 100000
+/* Or a key is too young. */
+#define ROTATE_AGAIN_US 1000000
 
 struct daemon {
 	const struct opts *o;
@@ -190,7 +192,7 @@ static int on_look(struct daemon *d)
 		return 0;
 	busy = follow_check(&d->g, &d->follow);
 	tell_status(d);
-	return busy == 1 ? look_again(d, RETRY_US) : 0;
+	return busy == 1 ? look_again(d, BUSY_US) : 0;
 }
 
 static void on_change(const struct netdev_facts *facts, void *daemon)
@@ -219,7 +221,7 @@ static int on_rotate(struct daemon *d)
 	if (!still_there(d))
 		return 0;
 	if (!key_may_rotate(&d->g) || lock_try(&lock))
-		return timer_set(d->rotate, RETRY_US, (__u64)d->o->rotate_s * 1000000);
+		return timer_set(d->rotate, ROTATE_AGAIN_US, (__u64)d->o->rotate_s * 1000000);
 	key_rotate(&d->g);
 	return 0;
 }
