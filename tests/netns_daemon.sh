@@ -181,6 +181,21 @@ test_two_devices_change_names() { # L07
 	expect_eq "devices" true "$(guard status -j | jq '[.devices[].alive] | all')"
 	expect_eq "pins" "s0 s1" "$(cd $PIN/links && echo *)"
 	daemon_down
+	# a change of names that was cut short
+	mv $PIN/links/s0 $PIN/links/s5
+	expect_eq "devices" true "$(guard status -j | jq '[.devices[].alive] | all')"
+	daemon_up
+	expect_said "s0: its pins were under another name"
+	expect_eq "pins" "s0 s1" "$(cd $PIN/links && echo *)"
+	# what is detached by hand is not wanted any more
+	guard detach s1
+	sv ip link set s1 alias looked-at
+	sleep 0.3
+	expect_eq "device" s0 "$(guard status -j | field 'devices[].device')"
+	guard attach s1 > /dev/null
+	sleep 0.3
+	expect_eq "devices" true "$(guard status -j | jq '[.devices[].alive] | all')"
+	daemon_down
 }
 
 test_device_that_leaves_is_taken_off() { # L07

@@ -153,12 +153,17 @@ static bool still_there(struct daemon *d)
 
 static int on_sweep(struct daemon *d)
 {
+	int err;
+
 	if (!still_there(d))
 		return 0;
 	/* an upgrade may have replaced them */
-	guard_reopen_programs(&d->g);
+	err = guard_reopen_programs(&d->g);
 	lists_expire(&d->g, &d->expire_at_s); /* what fails has been said, and is tried again */
-	return sweep_turn(d);
+	if (!err)
+		err = sweep_turn(d);
+	/* a guard removed meanwhile is no failure */
+	return err && !still_there(d) ? 0 : err;
 }
 
 /* --- following ---------------------------------------------------------------------------- */
