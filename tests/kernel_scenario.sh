@@ -165,6 +165,12 @@ test_the_daemon_follows_and_an_upgrade_replaces() { # L02 L04 L07 N01 @limit=200
 		sv bpftool link detach pinned $PIN/links/s0/tc_out
 	fi
 	wait_until 20 grep -q 'tc egress was gone, put back' "$T/daemon" || fail "$(cat "$T/daemon")"
+	sv ip link add bond0 type bond mode active-backup
+	sv ip link set s0 down
+	sv ip link set s0 master bond0
+	wait_until 20 grep -q 's0: now a port of bond bond0' "$T/daemon" || fail "$(cat "$T/daemon")"
+	expect_in "XDP on the port of a bond" xdp "$(sv ip -o link show dev s0)"
+	sv ip link del bond0
 	sv ip link del s0
 	stop "${PASS[c0]}"
 	join client c0 server s0
