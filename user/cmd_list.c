@@ -32,7 +32,7 @@ struct job {
 
 struct verb {
 	const char *name;
-	unsigned int accepts; /* enum opt */
+	__u64 accepts; /* enum opt */
 	int (*words)(struct job *j, int argc, char **argv);
 	int (*plan)(struct job *j); /* NULL: changes nothing */
 };
@@ -305,7 +305,7 @@ static int parse_words(struct job *j, int argc, char **argv)
 	size_t count = ARRAY_SIZE(verbs) - (j->list != SW_LIST_FAIL_SAFE);
 	const char *have = j->list == SW_LIST_FAIL_SAFE ? "add, del, list, load, clear or port" :
 							  "add, del, list, load or clear";
-	unsigned int wrong;
+	__u64 wrong;
 
 	if (!argc)
 		return log_usage("%s needs %s: see synwarden %s --help", name, have, name);
