@@ -130,6 +130,16 @@ static int lists_delete(const struct guard *g, __u32 half, const struct list_set
 	return err;
 }
 
+int mapio_list_set(const struct guard *g, __u32 half, const struct list_entry *e)
+{
+	struct sw_list_key key = e->key;
+
+	key.half = (__u8)half;
+	if (bpf_map_update_elem(g->map[MAP_LISTS], &key, &e->value, BPF_ANY))
+		return log_err(-errno, "write map lists");
+	return 0;
+}
+
 int mapio_lists_write(const struct guard *g, __u32 half, const struct list_set *old,
 		      const struct list_set *next)
 {
@@ -146,20 +156,11 @@ int mapio_lists_write(const struct guard *g, __u32 half, const struct list_set *
 		}
 		wrote = count;
 		if (bpf_map_update_batch(g->map[MAP_LISTS], piece->key, piece->value, &wrote, NULL))
-			err = log_err(-errno, "write map lists");
+			for (__u32 i = 0; i < count && !err; i++)
+				err = mapio_list_set(g, half, &next->entry[done + i]);
 		done += count;
 	}
 	return err;
-}
-
-int mapio_list_set(const struct guard *g, __u32 half, const struct list_entry *e)
-{
-	struct sw_list_key key = e->key;
-
-	key.half = (__u8)half;
-	if (bpf_map_update_elem(g->map[MAP_LISTS], &key, &e->value, BPF_ANY))
-		return log_err(-errno, "write map lists");
-	return 0;
 }
 
 int mapio_list_del(const struct guard *g, __u32 half, const struct list_entry *e)
