@@ -64,9 +64,12 @@ many() {
 test_denied_clients_stay_out_and_allowed_ones_come_in() { # P01 P02
 	policy_up
 	comes $C4 10.9.0.3 10.8.0.1 $C6 fd09::3 fd09:0:0:7::1
+	expect_eq "no list in status" "" "$(guard status | grep -E 'deny:|allow:|safe:' || true)"
 	guard deny add 10.9.0.0/24 fd09::/64 --comment "the neighbours"
 	stays_out $C4 10.9.0.3 $C6 fd09::3
 	comes 10.9.7.1 10.8.0.1 fd09:0:0:7::1
+	expect_in "status" "2 entries, hit " "$(guard status | grep deny:)"
+	expect_ge "hits by IPv6" "$(guard status -j | jq '.lists[2].hits_ipv6')" 2
 	guard allow add 10.9.0.3 fd09::3
 	comes 10.9.0.3 fd09::3
 	stays_out $C4 $C6
@@ -284,6 +287,7 @@ test_attach_saves_the_session_that_attaches() { # P06
 	expect_eq "ports" "[2200,2222]" "$(guard fail-safe list -j | jq -c '.ports | sort')"
 	expect_eq "sources" "$C6 session that attached" \
 		"$(guard fail-safe list -j | jq -r '.entries[] | .prefix + " " + .comment')"
+	expect_in "status" "port 22" "$(guard status | grep fail-safe:)"
 	guard service add any 80 --mode always
 	guard service add any 2200-2300 --mode always
 	guard deny add any
