@@ -45,6 +45,9 @@ policy_up() {
 
 entries() { guard "$1" list -j | jq '.entries | length'; }
 
+in_map() { bpftool -j map dump pinned $PIN/lists | jq length; }
+in_map_are() { [ "$(in_map)" = "$1" ]; }
+
 # refused WHAT STATUS WORDS COMMAND...: exit status and a line that holds WORDS
 refused() {
 	local what=$1 status=$2 words=$3
@@ -110,7 +113,17 @@ test_denied_where_and_for_how_long() { # P01 P05
 	guard service add any 8080 --mode always
 	connects $C4 5 8080 || fail "port 8080: $C4 is denied still"
 	guard deny add 192.0.2.1
-	expect_eq "in the map" 3 "$(bpftool -j map dump pinned $PIN/lists | jq length)"
+	expect_eq "in the map" 3 "$(in_map)"
+	guard deny add 192.0.2.2 --ttl 1s
+	guard allow add 192.0.2.3 --ttl 1s --service any 80
+	start server "$T/run" "$SW_BIN" run --interval 1 # looks for them at once, then once a minute
+	sleep 1.1
+	stop "$STARTED"
+	start server "$T/run" "$SW_BIN" run --interval 1
+	wait_until 5 in_map_are 3 || fail "in the map: $(in_map); $(cat "$T/run")"
+	stop "$STARTED"
+	expect_eq "lists of the service" '[0,0]' "$(bpftool -j map dump pinned $PIN/services |
+		jq -c '[.[].formatted.value | select(.port_first == 80) | .lists] | .[0:2]')"
 }
 
 test_hundred_thousand_prefixes() { # P04
@@ -138,7 +151,7 @@ test_hundred_thousand_prefixes() { # P04
 	stays_out 10.9.0.4
 	guard deny clear
 	comes $C4 10.9.0.4
-	expect_eq "in the map" 0 "$(bpftool -j map dump pinned $PIN/lists | jq length)"
+	expect_eq "in the map" 0 "$(in_map)"
 }
 
 test_bad_files_change_nothing() { # P04
