@@ -391,13 +391,15 @@ static int state_read(const struct guard *g, struct job *j)
 
 static int change(const struct guard *g, struct job *j)
 {
+	bool ports = j->verb->plan == plan_port;
 	int err = j->verb->plan(j);
 
 	if (!err && !(j->o->given & OPT_FORCE))
-		err = lockout_refuse(&j->services, &j->next, &j->now_services, &j->now);
+		err = ports ? lockout_check(g, &j->services, NULL) :
+			      lockout_refuse(&j->services, &j->next, &j->now_services, &j->now);
 	if (err)
 		return err;
-	if (j->verb->plan == plan_port)
+	if (ports)
 		return rollout(g, &(struct rollout){ .services = &j->services });
 	/* as a whole, however few: a file is one thing */
 	if (j->verb->plan == plan_load)
