@@ -82,7 +82,7 @@ fi
 # --- counting -------------------------------------------------------------------------------
 build=$repo/build
 logs=$build/test-logs
-passed=0 failed=0 skipped=0 unexpected=0 programs=0 running= second_pass=
+passed=0 failed=0 skipped=0 unexpected=0 programs=0 running='' second_pass=''
 mkdir -p "$logs"
 tmp=$(mktemp -d)
 expected_skips > "$tmp/skips"
@@ -227,7 +227,7 @@ prog_with_second()
 	tmp=$tmp/second.d
 	mkdir "$tmp"
 	expected_skips > "$tmp/skips"
-	passed=0 failed=0 skipped=0 unexpected=0 programs=0 running= second_pass=
+	passed=0 failed=0 skipped=0 unexpected=0 programs=0 running='' second_pass=''
 	[ "${#sandbox[@]}" = 0 ] || sandbox=(tests/sandbox.sh "$tmp/left")
 	new_coverage
 	SW_FUZZ_SECONDS=$((SW_FUZZ_SECONDS / 6)) ring_programs "$second" prog 300 " (clang-19)"

@@ -264,22 +264,27 @@ static void *percpu_alloc(size_t value_size, int *cpus)
 
 int mapio_stats(const struct guard *g, __u32 service, struct sw_count *row)
 {
+	__u32 keys[SW_REASON_MAX - 1], n = SW_REASON_MAX - 1, before, after;
 	int cpus;
-	autofree struct sw_count *values = percpu_alloc(sizeof(*values), &cpus);
+	autofree struct sw_count *values = percpu_alloc(sizeof(*values) * n, &cpus);
 
 	if (!values)
 		return log_err(-ENOMEM, "read map stats");
 	memset(row, 0, SW_REASON_MAX * sizeof(*row));
-	for (__u32 reason = 1; reason < SW_REASON_MAX; reason++) {
-		__u32 key = service * SW_REASON_MAX + reason;
-		int err = element_get(g, MAP_STATS, &key, values);
+	/* a call for each reason of each service would be the most of what attach does */
+	before = service * SW_REASON_MAX;
+	if (bpf_map_lookup_batch(g->map[MAP_STATS], &before, &after, keys, values, &n, NULL) &&
+	    errno != ENOENT)
+		return log_err(-errno, "read map stats");
+	for (__u32 i = 0; i < n; i++) {
+		struct sw_count *sum = &row[(keys[i] - before) % SW_REASON_MAX];
 
-		if (err)
-			return err;
 		for (int cpu = 0; cpu < cpus; cpu++) {
-			row[reason].packets += values[cpu].packets;
-			row[reason].bytes += values[cpu].bytes;
-			row[reason].would_packets += values[cpu].would_packets;
+			const struct sw_count *value = &values[i * (__u32)cpus + (__u32)cpu];
+
+			sum->packets += value->packets;
+			sum->bytes += value->bytes;
+			sum->would_packets += value->would_packets;
 		}
 	}
 	return 0;
