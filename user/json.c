@@ -3,19 +3,22 @@
 #include <string.h>
 
 #include "json.h"
+#include "utf8.h"
 
 static void write_string(FILE *out, const char *s)
 {
 	putc_unlocked('"', out);
-	for (; *s; s++) {
+	while (*s) {
 		unsigned char c = (unsigned char)*s;
+		size_t len = utf8_printable(s);
 
 		if (c == '"' || c == '\\')
 			fprintf(out, "\\%c", c);
-		else if (c < 0x20 || c >= 0x7f) /* names of devices may hold any byte */
+		else if (!len) /* names of devices may hold any byte */
 			fprintf(out, "\\u%04x", c);
 		else
-			putc_unlocked(c, out);
+			fwrite_unlocked(s, 1, len, out);
+		s += len ? len : 1;
 	}
 	putc_unlocked('"', out);
 }
