@@ -27,22 +27,13 @@ int conn_sort_read(const char *s, enum conn_sort *sort, struct text_why *why)
 	return -EINVAL;
 }
 
-static bool in_prefix(const __be32 addr[4], const __be32 net[4], __u32 len)
-{
-	__u32 words = len / 32, rest = len % 32;
-
-	if (memcmp(addr, net, words * sizeof(addr[0])))
-		return false;
-	return !rest || !((ntohl(addr[words]) ^ ntohl(net[words])) >> (32 - rest));
-}
-
 bool conn_matches(const struct conn_query *q, const struct sw_conn *c, __u32 now)
 {
 	__u32 age = conn_since(c->opened_s, now);
 
 	return (!q->states || q->states >> c->state & 1) &&
 	       (!q->service || q->service == c->service) && age >= q->older_s &&
-	       age <= q->younger_s && in_prefix(c->client, q->source, q->source_len);
+	       age <= q->younger_s && addr_in_prefix(c->client, q->source, q->source_len);
 }
 
 static __u64 address_half(const __be32 *addr)

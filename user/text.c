@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The only parser of numbers, ports and prefixes, and the only writer of their names. */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "text.h"
 #include "util.h"
@@ -427,19 +425,26 @@ const char *text_endpoint(const __be32 addr[4], __be16 port, char buf[TEXT_ADDR 
 	return buf;
 }
 
-const char *text_service_name(const struct sw_service *service, char buf[TEXT_SERVICE])
+const char *text_prefix_name(const __be32 addr[4], __u32 len, char buf[TEXT_PREFIX])
 {
-	bool v4 = addr_is_v4(service->addr) && service->prefix_len >= 96;
-	__u32 width = v4 ? 32 : 128;
-	__u32 bits = v4 ? service->prefix_len - 96 : service->prefix_len;
-	char prefix[TEXT_ADDR + 8] = "any";
-	char ports[16];
+	bool v4 = addr_is_v4(addr) && len >= 96;
+	__u32 width = v4 ? 32 : 128, bits = v4 ? len - 96 : len;
 	char host[TEXT_ADDR];
 
-	if (service->prefix_len && bits == width)
-		snprintf(prefix, sizeof(prefix), "%s", text_addr(service->addr, host));
-	else if (service->prefix_len)
-		snprintf(prefix, sizeof(prefix), "%s/%u", text_addr(service->addr, host), bits);
+	if (!len)
+		snprintf(buf, TEXT_PREFIX, "any");
+	else if (bits == width)
+		snprintf(buf, TEXT_PREFIX, "%s", text_addr(addr, host));
+	else
+		snprintf(buf, TEXT_PREFIX, "%s/%u", text_addr(addr, host), bits);
+	return buf;
+}
+
+const char *text_service_name(const struct sw_service *service, char buf[TEXT_SERVICE])
+{
+	char prefix[TEXT_PREFIX], ports[16];
+
+	text_prefix_name(service->addr, service->prefix_len, prefix);
 	if (service->port_first == service->port_last)
 		snprintf(ports, sizeof(ports), "%u", service->port_first);
 	else

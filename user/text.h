@@ -7,8 +7,10 @@
 #ifndef SW_TEXT_H
 #define SW_TEXT_H
 
+#include <arpa/inet.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "synwarden.h"
 
@@ -23,6 +25,7 @@ struct text_why {
 };
 
 #define TEXT_ADDR    48 /* "2001:db8:...:1" */
+#define TEXT_PREFIX  56 /* "2001:db8::/32" */
 #define TEXT_SERVICE 80 /* "2001:db8::/32 8000-8100" */
 #define TEXT_FLAGS   40 /* "SYN,ACK,ECE" */
 #define TEXT_COUNT   32 /* "1,234,567" */
@@ -72,6 +75,7 @@ const char *text_reason_help(enum sw_reason reason);
 /* v4-mapped addresses print as IPv4. The caller's buffer is returned. */
 const char *text_addr(const __be32 addr[4], char buf[TEXT_ADDR]);
 const char *text_endpoint(const __be32 addr[4], __be16 port, char buf[TEXT_ADDR + 8]);
+const char *text_prefix_name(const __be32 addr[4], __u32 len, char buf[TEXT_PREFIX]);
 const char *text_service_name(const struct sw_service *service, char buf[TEXT_SERVICE]);
 const char *text_tcp_flags(__u8 flags, char buf[TEXT_FLAGS]);
 const char *text_count(__u64 n, char buf[TEXT_COUNT]);
@@ -79,5 +83,15 @@ const char *text_count(__u64 n, char buf[TEXT_COUNT]);
 const char *text_age(__u32 seconds, char buf[TEXT_AGE]);
 
 bool addr_is_v4(const __be32 addr[4]);
+
+/* Are the first `len` bits those of the prefix? */
+static inline bool addr_in_prefix(const __be32 addr[4], const __be32 net[4], __u32 len)
+{
+	__u32 words = len / 32, rest = len % 32;
+
+	if (memcmp(addr, net, words * sizeof(addr[0])))
+		return false;
+	return !rest || !((ntohl(addr[words]) ^ ntohl(net[words])) >> (32 - rest));
+}
 
 #endif /* SW_TEXT_H */
