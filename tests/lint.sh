@@ -131,7 +131,7 @@ todo_names_issue()
 
 elements_only_in_mapio()
 {
-	mapfile -t list < <(only '^user/.*\.c$' | grep -v '^user/mapio\.c$')
+	mapfile -t list < <(only '^user/.*\.c$' | grep -vE '^user/mapio[a-z_]*\.c$')
 	code_grep '\bbpf_map(__)?_?(lookup|update|delete|get_next)[a-z_]*\(|\bbpf_map__(lookup|update|delete|get_next)' "${list[@]}"
 }
 
@@ -236,7 +236,7 @@ rule "scripts stop at the first error" shell_is_strict
 rule "no blanks at line ends, a newline at each file's end" plain_text
 rule "comments are /* */" one_comment_style
 rule "TODO names an issue" todo_names_issue
-rule "map elements are touched in user/mapio.c only" elements_only_in_mapio
+rule "map elements are touched in user/mapio*.c only" elements_only_in_mapio
 rule "the skeleton is used in user/loader*.c only" skeleton_only_in_loader
 rule "numbers are parsed in user/text.c only" numbers_only_in_text
 rule "bpf/, user/ and include/ do not include each other" sides_are_apart

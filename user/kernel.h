@@ -18,6 +18,7 @@
 #include <bpf/bpf.h>
 #include <net/if.h>
 
+#include "lists.h"
 #include "services.h"
 #include "synwarden.h"
 #include "text.h"
@@ -43,6 +44,8 @@ enum map_id {
 	MAP_TABLES,
 	MAP_ARMING,
 	MAP_ATTACKS,
+	MAP_LISTS,
+	MAP_LIST_HITS,
 	MAP_ID_MAX,
 };
 
@@ -179,6 +182,19 @@ int mapio_port_set(const struct guard *g, __u32 half, __u32 port, const struct s
 /* All of one half of the configuration: not the one that is in use. */
 int mapio_config_write(const struct guard *g, __u32 half, const struct services *set,
 		       const struct layout *l);
+/* All entries of the lists that packets are judged by, sorted. */
+int mapio_lists(const struct guard *g, struct list_set *set);
+/* All there are, by half. */
+int mapio_lists_halves(const struct guard *g, struct list_set halves[SW_HALVES]);
+/* `next` in the place of `old`, which is all that half has: not the one that is in use. */
+int mapio_lists_write(const struct guard *g, __u32 half, const struct list_set *old,
+		      const struct list_set *next);
+/* One entry, in place. */
+int mapio_list_set(const struct guard *g, __u32 half, const struct list_entry *e);
+int mapio_list_del(const struct guard *g, __u32 half, const struct list_entry *e);
+/* Index as in the map: list * 2 + (IPv6 ? 1 : 0). */
+#define LIST_HITS (2 * SW_LIST_MAX)
+int mapio_list_hits(const struct guard *g, __u64 hits[LIST_HITS]);
 int mapio_dev_set(const struct guard *g, __u32 ifindex, const struct sw_dev *dev);
 int mapio_dev_del(const struct guard *g, __u32 ifindex);
 int mapio_devs(const struct guard *g, struct dev_state *list, __u32 *count);
@@ -208,13 +224,22 @@ void wait_for_packets(void);
 
 /* rollout.c */
 struct rollout {
-	const struct services *services; /* what shall run */
+	const struct services *services; /* what shall run; their `lists` are filled in there */
 	const struct sw_settings
 		*limits; /* these numbers of them, see tunables.h; NULL: as they are */
-	bool lists;      /* the half of the lists that is not in use is written, and to be used */
+	/* All entries, in any order; of services that are not there they are left out. NULL: as
+	 * they are, but for those of services that end. */
+	const struct list_set *lists;
 };
 /* Brings the guard to it, for the packets at one stroke; on failure all is as it was. */
 int rollout(const struct guard *g, const struct rollout *r);
+/* Brings the lists alone to it: a few changes entry by entry, many at one stroke. */
+int rollout_lists(const struct guard *g, const struct list_set *lists);
+/*
+ * Removes what has ended; how many, or negative errno. For a caller that asks again and again:
+ * before *next_s, which it moves on, it does nothing. Takes the lock if there is something to do.
+ */
+int lists_expire(const struct guard *g, __u32 *next_s);
 
 /* selftest.c */
 /* Runs a handshake through the loaded programs; only for a guard that nothing uses yet. */

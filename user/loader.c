@@ -41,6 +41,8 @@ static const char *const map_names[] = {
 	[MAP_TABLES] = "sw_tables",
 	[MAP_ARMING] = "sw_arming",
 	[MAP_ATTACKS] = "sw_attacks",
+	[MAP_LISTS] = "sw_lists",
+	[MAP_LIST_HITS] = "sw_list_hits",
 };
 _Static_assert(ARRAY_SIZE(map_names) == MAP_ID_MAX, "a name for each map");
 

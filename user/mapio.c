@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The only caller of map element operations: typed access, sums over CPUs, whole maps. */
+/*
+ * Typed access to map elements, sums over CPUs, whole maps; the lists are mapio_lists.c's. Nobody
+ * else calls element operations.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +14,13 @@
 #include "util.h"
 
 static const char *const map_label[] = {
-	[MAP_SERVICES] = "services", [MAP_PORTS] = "ports",     [MAP_PREFIXES] = "prefixes",
-	[MAP_SETTINGS] = "settings", [MAP_KEYS] = "keys",       [MAP_KEYSCHED] = "keysched",
-	[MAP_DEVS] = "devs",         [MAP_STATS] = "stats",     [MAP_RX] = "rx",
-	[MAP_LIVE] = "live",         [MAP_EVENTS] = "events",   [MAP_CONNS] = "conns",
-	[MAP_HALF] = "half",         [MAP_GAUGES] = "gauges",   [MAP_TABLES] = "tables",
-	[MAP_ARMING] = "arming",     [MAP_ATTACKS] = "attacks",
+	[MAP_SERVICES] = "services",   [MAP_PORTS] = "ports",     [MAP_PREFIXES] = "prefixes",
+	[MAP_SETTINGS] = "settings",   [MAP_KEYS] = "keys",       [MAP_KEYSCHED] = "keysched",
+	[MAP_DEVS] = "devs",           [MAP_STATS] = "stats",     [MAP_RX] = "rx",
+	[MAP_LIVE] = "live",           [MAP_EVENTS] = "events",   [MAP_CONNS] = "conns",
+	[MAP_HALF] = "half",           [MAP_GAUGES] = "gauges",   [MAP_TABLES] = "tables",
+	[MAP_ARMING] = "arming",       [MAP_ATTACKS] = "attacks", [MAP_LISTS] = "lists",
+	[MAP_LIST_HITS] = "list_hits",
 };
 _Static_assert(ARRAY_SIZE(map_label) == MAP_ID_MAX, "a label for each map");
 
@@ -301,6 +305,21 @@ int mapio_rx_zero(const struct guard *g)
 
 	for (__u32 hook = 0; !err && hook < SW_HOOK_MAX; hook++)
 		err = element_set(g, MAP_RX, &hook, values);
+	return err;
+}
+
+int mapio_list_hits(const struct guard *g, __u64 hits[LIST_HITS])
+{
+	int cpus;
+	autofree struct sw_list_hit *values = percpu_alloc(sizeof(*values), &cpus);
+	int err = values ? 0 : log_err(-ENOMEM, "read map list_hits");
+
+	for (__u32 i = 0; i < LIST_HITS && !err; i++) {
+		err = element_get(g, MAP_LIST_HITS, &i, values);
+		hits[i] = 0;
+		for (int cpu = 0; cpu < cpus && !err; cpu++)
+			hits[i] += values[cpu].packets;
+	}
 	return err;
 }
 

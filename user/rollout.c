@@ -13,21 +13,42 @@
 #include "tunables.h"
 #include "util.h"
 
-/* Writes the other half and changes over to it. */
-static int change_over(const struct guard *g, const struct services *set,
-		       const struct sw_settings *numbers, __u32 gens)
+/* Lists to be changed over to, and what the map has. */
+struct relist {
+	struct list_set next;
+	struct list_set halves[SW_HALVES];
+};
+
+static void relist_free(struct relist *l)
 {
+	list_set_free(&l->next);
+	for (__u32 i = 0; i < SW_HALVES; i++)
+		list_set_free(&l->halves[i]);
+}
+#define autorelist __attribute__((cleanup(relist_free)))
+
+/*
+ * Writes the other half and changes over to it. Lists, unless NULL, are written there too, and
+ * changed over to with the services; the half they lay in is emptied.
+ */
+static int change_over(const struct guard *g, const struct services *set,
+		       const struct sw_settings *numbers, const struct relist *lists)
+{
+	static const struct list_set nothing;
+	__u32 half, list_half, bits[SW_MAX_SERVICES];
 	struct layout next = { 0 };
 	struct sw_settings s;
-	__u32 half;
 	int err = mapio_settings(g, &s);
 
 	if (err)
 		return err;
 	half = !(s.gen & SW_GEN_CONFIG);
+	list_half = !(s.gen & SW_GEN_LISTS);
 	if (services_layout(set, &next))
 		return log_err(-ENOMEM, "lay out the services");
 	err = mapio_config_write(g, half, set, &next);
+	if (!err && lists)
+		err = mapio_lists_write(g, list_half, &lists->halves[list_half], &lists->next);
 	if (!err)
 		err = mapio_settings(g, &s); /* the programs write there, too */
 	if (!err) {
@@ -35,13 +56,20 @@ static int change_over(const struct guard *g, const struct services *set,
 		memcpy(s.fail_safe, set->fail_safe, sizeof(s.fail_safe));
 		if (numbers)
 			limits_copy(&s, numbers);
-		s.gen ^= gens;
+		if (lists) {
+			list_set_bits(&lists->next, bits);
+			s.lists[list_half] = bits[0];
+		}
+		s.gen ^= SW_GEN_CONFIG | (lists ? SW_GEN_LISTS : 0);
 		err = mapio_settings_set(g, &s);
 	}
 	layout_free(&next);
-	if (!err)
-		wait_for_packets(); /* nobody reads what may be written next */
-	return err;
+	if (err)
+		return err;
+	wait_for_packets(); /* nobody reads what may be written next */
+	if (lists)
+		mapio_lists_write(g, !list_half, &lists->halves[!list_half], &nothing);
+	return 0;
 }
 
 /* Handshakes under way are asked for until they must have ended. */
@@ -117,7 +145,7 @@ static int run_stages(const struct guard *g, const struct stages *st)
 
 	if (!st->enforce && !st->begin && !st->leave)
 		return 0;
-	err = change_over(g, &st->between, NULL, SW_GEN_CONFIG);
+	err = change_over(g, &st->between, NULL, NULL);
 	if (!err && st->enforce)
 		err = grace_begin(g);
 	if (!err && (st->enforce || st->begin))
@@ -127,22 +155,209 @@ static int run_stages(const struct guard *g, const struct stages *st)
 	return err;
 }
 
+/* A service keeps its id and the entries that are for it alone; another one begins with none. */
+static void lists_keep(struct services *next, const struct services *now)
+{
+	for (__u32 id = 1; id < SW_MAX_SERVICES; id++)
+		next->slot[id].lists =
+			services_same(&now->slot[id], &next->slot[id]) ? now->slot[id].lists : 0;
+}
+
+static bool has_no_service(const struct list_entry *e, const void *arg)
+{
+	const struct services *set = arg;
+	__u32 id = e->key.service;
+
+	return id && (id >= SW_MAX_SERVICES || !set->slot[id].port_first);
+}
+
+/* What is to be written of `lists`, for these services. */
+static int lists_prepare(struct list_set *next, const struct list_set *lists,
+			 const struct services *set)
+{
+	int err = list_set_copy(next, lists);
+
+	if (err)
+		return log_err(err, "copy the lists");
+	list_set_drop(next, has_no_service, set);
+	list_set_settle(next, conn_now());
+	return 0;
+}
+
+/* No packet asks for these any more, but a service that gets the id one day would. */
+static void forget_entries(const struct guard *g, const struct services *now,
+			   const struct services *next)
+{
+	autolists struct list_set lists = { 0 };
+	struct sw_settings s;
+	bool gone[SW_MAX_SERVICES] = { false }, any = false;
+
+	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
+		gone[id] = now->slot[id].lists && !next->slot[id].lists;
+		any |= gone[id];
+	}
+	if (!any || mapio_settings(g, &s) || mapio_lists(g, &lists))
+		return;
+	for (__u32 i = 0; i < lists.count; i++)
+		if (gone[lists.entry[i].key.service % SW_MAX_SERVICES])
+			mapio_list_del(g, !!(s.gen & SW_GEN_LISTS), &lists.entry[i]);
+}
+
 int rollout(const struct guard *g, const struct rollout *r)
 {
-	__u32 gens = SW_GEN_CONFIG | (r->lists ? SW_GEN_LISTS : 0);
-	struct services now;
+	autorelist struct relist lists = { 0 };
+	struct services now, next = *r->services;
+	__u32 bits[SW_MAX_SERVICES];
 	struct stages st;
 	int err = mapio_services(g, &now);
 
+	if (!err && r->lists)
+		err = lists_prepare(&lists.next, r->lists, &next);
+	if (!err && r->lists)
+		err = mapio_lists_halves(g, lists.halves);
 	if (err)
 		return err;
-	stages_find(&st, &now, r->services);
+	lists_keep(&next, &now);
+	stages_find(&st, &now, &next);
 	err = run_stages(g, &st);
+	list_set_bits(&lists.next, bits);
+	for (__u32 id = 1; r->lists && id < SW_MAX_SERVICES; id++)
+		next.slot[id].lists = bits[id];
 	if (!err)
-		err = change_over(g, r->services, r->limits, gens);
+		err = change_over(g, &next, r->limits, r->lists ? &lists : NULL);
 	if (err && (st.enforce || st.begin || st.leave))
-		change_over(g, &now, NULL, SW_GEN_CONFIG);
+		change_over(g, &now, NULL, NULL);
+	if (err)
+		return err;
+	forget_connections(g, &now, &next);
+	if (!r->lists)
+		forget_entries(g, &now, &next);
+	return 0;
+}
+
+/* More changes than this are made at one stroke, by way of the other half. */
+#define IN_PLACE 64
+
+static bool is_as_it_was(const struct list_set *was, const struct list_entry *e)
+{
+	const struct list_entry *old = list_set_find(was, &e->key);
+
+	return old && !memcmp(&old->value, &e->value, sizeof(e->value));
+}
+
+static __u32 count_changes(const struct list_set *now, const struct list_set *next)
+{
+	__u32 changes = 0;
+
+	for (__u32 i = 0; i < next->count; i++)
+		changes += !is_as_it_was(now, &next->entry[i]);
+	for (__u32 i = 0; i < now->count; i++)
+		changes += !list_set_find(next, &now->entry[i].key);
+	return changes;
+}
+
+/* Tells packets which lists have entries: those of `next`, and of `also`. */
+static int write_bits(const struct guard *g, const struct list_set *next,
+		      const struct list_set *also)
+{
+	__u32 bits[SW_MAX_SERVICES], more[SW_MAX_SERVICES];
+	struct services set;
+	struct sw_settings s;
+	int err = mapio_services(g, &set);
+
 	if (!err)
-		forget_connections(g, &now, r->services);
-	return err;
+		err = mapio_settings(g, &s);
+	list_set_bits(next, bits);
+	list_set_bits(also, more);
+	for (__u32 id = 1; !err && id < SW_MAX_SERVICES; id++) {
+		if (!set.slot[id].port_first || set.slot[id].lists == (bits[id] | more[id]))
+			continue;
+		set.slot[id].lists = bits[id] | more[id];
+		err = mapio_service_set(g, s.gen & SW_GEN_CONFIG, id, &set.slot[id]);
+	}
+	if (err)
+		return err;
+	s.lists[!!(s.gen & SW_GEN_LISTS)] = bits[0] | more[0];
+	return mapio_settings_set(g, &s);
+}
+
+/*
+ * fail-safe and allow come before deny, and go after it. A list's bit is set behind its first
+ * entry and goes before its last one, so that no packet meets an entry it must not.
+ */
+static int change_in_place(const struct guard *g, const struct list_set *now,
+			   const struct list_set *next)
+{
+	static const struct list_set nothing;
+	struct sw_settings s;
+	__u32 half;
+	int err = mapio_settings(g, &s);
+
+	if (err)
+		return err;
+	half = !!(s.gen & SW_GEN_LISTS);
+	for (__u32 i = 0; i < next->count && !err; i++)
+		if (!is_as_it_was(now, &next->entry[i]))
+			err = mapio_list_set(g, half, &next->entry[i]);
+	if (!err)
+		err = write_bits(g, next, now);
+	for (__u32 i = now->count; i-- && !err;)
+		if (!list_set_find(next, &now->entry[i].key))
+			err = mapio_list_del(g, half, &now->entry[i]);
+	return err ? err : write_bits(g, next, &nothing);
+}
+
+int rollout_lists(const struct guard *g, const struct list_set *lists)
+{
+	autolists struct list_set now = { 0 }, next = { 0 };
+	struct services set;
+	int err = mapio_services(g, &set);
+
+	if (!err)
+		err = mapio_lists(g, &now);
+	if (!err)
+		err = lists_prepare(&next, lists, &set);
+	if (err)
+		return err;
+	if (count_changes(&now, &next) > IN_PLACE)
+		return rollout(g, &(struct rollout){ .services = &set, .lists = lists });
+	return change_in_place(g, &now, &next);
+}
+
+/* So often the lists are read, and a second later for so many entries: they stay cheap. */
+#define EXPIRE_EVERY_S 60
+#define EXPIRE_SHARE   2000
+
+static __u32 count_ended(const struct list_set *set)
+{
+	__u32 now = conn_now(), ended = 0;
+
+	for (__u32 i = 0; i < set->count; i++)
+		ended += list_has_ended(&set->entry[i], now);
+	return ended;
+}
+
+int lists_expire(const struct guard *g, __u32 *next_s)
+{
+	autolists struct list_set set = { 0 }, again = { 0 };
+	__u32 ended, now = conn_now();
+	autolock int lock = -1;
+	int err;
+
+	if (*next_s && (__s32)(now - *next_s) < 0)
+		return 0;
+	err = mapio_lists(g, &set);
+	if (err)
+		return err;
+	*next_s = now + EXPIRE_EVERY_S + set.count / EXPIRE_SHARE;
+	if (!count_ended(&set))
+		return 0;
+	err = lock_take(&lock);
+	if (!err)
+		err = mapio_lists(g, &again);
+	if (err || !guard_is_pinned(g))
+		return err;
+	ended = count_ended(&again);
+	err = ended ? rollout_lists(g, &again) : 0;
+	return err ? err : (int)ended;
 }

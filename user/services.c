@@ -61,15 +61,17 @@ static bool same_prefix(const struct sw_service *a, const struct sw_service *b)
 	return a->prefix_len == b->prefix_len && !memcmp(a->addr, b->addr, sizeof(a->addr));
 }
 
+bool services_same(const struct sw_service *a, const struct sw_service *b)
+{
+	return in_use(a) && same_prefix(a, b) && a->port_first == b->port_first &&
+	       a->port_last == b->port_last;
+}
+
 __u32 services_find(const struct services *set, const struct sw_service *want)
 {
-	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
-		const struct sw_service *s = &set->slot[id];
-
-		if (in_use(s) && same_prefix(s, want) && s->port_first == want->port_first &&
-		    s->port_last == want->port_last)
+	for (__u32 id = 1; id < SW_MAX_SERVICES; id++)
+		if (services_same(&set->slot[id], want))
 			return id;
-	}
 	return 0;
 }
 

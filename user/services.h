@@ -43,6 +43,8 @@ int prefix_list_add(struct prefix_list *list, const struct prefix_entry *entry);
 
 /* Id of the service with just this prefix and these ports, 0 none. */
 __u32 services_find(const struct services *set, const struct sw_service *want);
+/* The same prefix and ports? */
+bool services_same(const struct sw_service *a, const struct sw_service *b);
 /* Id of a service with the same prefix and a port in common, 0 none. */
 __u32 services_overlap(const struct services *set, const struct sw_service *want);
 bool services_any_enforced(const struct services *set);
