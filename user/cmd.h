@@ -28,6 +28,11 @@ enum opt {
 	OPT_OFFSET = 1 << 15,
 	OPT_COUNT = 1 << 16,
 	OPT_INTERVAL = 1 << 17,
+	OPT_TTL = 1 << 24,
+	OPT_COMMENT = 1 << 25,
+	OPT_REPLACE = 1 << 26,
+	OPT_FORCE = 1 << 27,
+	OPT_NO_FAIL_SAFE = 1 << 28,
 	OPT_ARM = 1 << 30,
 };
 
@@ -44,6 +49,8 @@ struct opts {
 	struct conn_query query;
 	struct sw_service service; /* of --service */
 	__u32 interval_s;
+	__u32 ttl_s;
+	char comment[SW_COMMENT];
 };
 #define OPTS_INIT                                                                        \
 	{                                                                                \
@@ -70,6 +77,9 @@ int cmd_detach(const struct opts *o, int argc, char **argv);
 int cmd_adopt(const struct opts *o, int argc, char **argv);
 int cmd_attacks(const struct opts *o, int argc, char **argv);
 int cmd_service(const struct opts *o, int argc, char **argv);
+int cmd_allow(const struct opts *o, int argc, char **argv);
+int cmd_deny(const struct opts *o, int argc, char **argv);
+int cmd_fail_safe(const struct opts *o, int argc, char **argv);
 int cmd_status(const struct opts *o, int argc, char **argv);
 int cmd_stats(const struct opts *o, int argc, char **argv);
 int cmd_events(const struct opts *o, int argc, char **argv);
@@ -79,6 +89,18 @@ int cmd_conns(const struct opts *o, int argc, char **argv);
 int cmd_limit(const struct opts *o, int argc, char **argv);
 int cmd_sweep(const struct opts *o, int argc, char **argv);
 int cmd_run(const struct opts *o, int argc, char **argv);
+
+/* Prints one list: cmd_list_show.c. */
+int list_show(const struct guard *g, enum sw_list list, bool as_json);
+struct lists_sum {
+	__u32 entries[SW_LIST_MAX];
+	__u64 hits[LIST_HITS];
+};
+struct json;
+/* What is in the lists, for `status`. */
+int lists_sum(const struct guard *g, struct lists_sum *sum);
+void lists_sum_json(const struct lists_sum *sum, const struct services *set, struct json *j);
+void lists_sum_print(const struct lists_sum *sum);
 
 /* Of cookies: the epoch now, the seconds since the key in use was made. */
 __u32 key_epoch(void);

@@ -29,6 +29,7 @@ struct status {
 	__u32 attacked;
 	struct totals total;
 	struct sw_table_use table[SW_TABLE_MAX];
+	struct lists_sum lists;
 	__u32 live_set;
 	struct sw_keysched sched;
 	__u64 key_age_s;
@@ -85,6 +86,8 @@ static int status_read(const struct guard *g, struct status *st)
 		err = totals_read(g, &st->total);
 	if (!err)
 		err = tables_read(g, st->table);
+	if (!err)
+		err = lists_sum(g, &st->lists);
 	if (!err)
 		err = mapio_live_count(g, st->settings.live_gen & 1, &st->live_set);
 	if (!err)
@@ -206,6 +209,7 @@ static void status_json(const struct guard *g, const struct status *st)
 	json_u64(&j, "would_answer", st->total.would_answer);
 	json_u64(&j, "events_lost", st->total.events_lost);
 	tables_json(g, st, &j);
+	lists_sum_json(&st->lists, &st->services, &j);
 	json_object(&j, "live_filter");
 	json_u64(&j, "bits", live_bits(g));
 	json_u64(&j, "set", st->live_set);
@@ -293,6 +297,7 @@ static void status_print(const struct guard *g, const struct status *st)
 	if (t->events_lost)
 		printf("  %-13s%s\n", "events lost:", text_count(t->events_lost, n));
 	tables_print(g, st);
+	lists_sum_print(&st->lists);
 	printf("  %-13s%s of ", "live filter:", text_count(st->live_set, n));
 	printf("%s bits\n", text_count(live_bits(g), n));
 	printf("  %-13s%llu s old\n", "cookie key:", (unsigned long long)st->key_age_s);

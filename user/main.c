@@ -18,9 +18,17 @@ struct command {
 	(OPT_STATE | OPT_SERVICE | OPT_SOURCE | OPT_OLDER | OPT_YOUNGER | OPT_SORT | OPT_REVERSE | \
 	 OPT_LIMIT | OPT_OFFSET | OPT_COUNT)
 
+#define LIST_OPTS (OPT_SERVICE | OPT_TTL | OPT_COMMENT | OPT_REPLACE | OPT_FORCE)
+#define LIST_ARGS                                                                                    \
+	"add PREFIX... [--service PREFIX|any PORT[-PORT]] [--ttl TIME] [--comment TEXT]\n"           \
+	"\tdel PREFIX... [--service ...], list, clear, or\n"                                         \
+	"\tload FILE|- [--service ...] [--ttl TIME] [--comment TEXT] [--replace]; [--force]: even\n" \
+	"\tif that keeps the one out who asks for it"
+
 static const struct command commands[] = {
-	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS,
-	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener] [--connections N]",
+	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE,
+	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener] [--connections N]\n"
+	  "\t[--no-fail-safe]",
 	  "guard these devices" },
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },
@@ -29,6 +37,10 @@ static const struct command commands[] = {
 	  "\t[--arm syns=UPPER[:LOWER],half-open=UPPER[:LOWER],unfinished=PERCENT[:PERCENT],hold=TIME]\n"
 	  "\tor list",
 	  "what is guarded, and how strictly" },
+	{ "allow", cmd_allow, LIST_OPTS, LIST_ARGS, "sources that the deny list does not refuse" },
+	{ "deny", cmd_deny, LIST_OPTS, LIST_ARGS, "sources that may open no connection" },
+	{ "fail-safe", cmd_fail_safe, LIST_OPTS, LIST_ARGS ",\n\tor port add|del PORT",
+	  "sources and ports that no list refuses, whatever is configured" },
 	{ "status", cmd_status, 0, "", "the guard and its devices" },
 	{ "stats", cmd_stats, 0, "", "packets by service and reason" },
 	{ "attacks", cmd_attacks, 0, "", "when services were armed, why, how high and how long" },
@@ -56,7 +68,7 @@ static void print_usage(FILE *out, const struct command *only)
 		const struct command *c = &commands[i];
 
 		if (!only)
-			fprintf(out, "  %-8s %s\n", c->name, c->help);
+			fprintf(out, "  %-9s %s\n", c->name, c->help);
 		else if (only == c)
 			fprintf(out, "  %s %s\n\t%s\n", c->name, c->args, c->help);
 	}

@@ -42,6 +42,11 @@ static const struct option long_options[] = {
 	{ "offset", required_argument, NULL, ARG_OPT(OPT_OFFSET) },
 	{ "count", no_argument, NULL, ARG_OPT(OPT_COUNT) },
 	{ "interval", required_argument, NULL, ARG_OPT(OPT_INTERVAL) },
+	{ "ttl", required_argument, NULL, ARG_OPT(OPT_TTL) },
+	{ "comment", required_argument, NULL, ARG_OPT(OPT_COMMENT) },
+	{ "replace", no_argument, NULL, ARG_OPT(OPT_REPLACE) },
+	{ "force", no_argument, NULL, ARG_OPT(OPT_FORCE) },
+	{ "no-fail-safe", no_argument, NULL, ARG_OPT(OPT_NO_FAIL_SAFE) },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -160,6 +165,14 @@ static int set_service(struct sw_service *service, int argc, char **argv, struct
 	return -EINVAL;
 }
 
+static int set_ttl(__u32 *seconds, struct text_why *why)
+{
+	snprintf(why->text, sizeof(why->text),
+		 "bad --ttl '%.40s': 1 s to ten years, a number with s, m, h or d behind it",
+		 optarg);
+	return text_duration(optarg, 1, LIST_TTL_MAX, seconds);
+}
+
 /* Options of `conns`. */
 static int set_query(struct opts *o, unsigned int opt, int argc, char **argv, struct text_why *why)
 {
@@ -186,7 +199,7 @@ static int set_query(struct opts *o, unsigned int opt, int argc, char **argv, st
 	case OPT_OFFSET:
 		return set_number("offset", "connections", 0, ~0U - 1, &q->offset, why);
 	default:
-		return 0; /* --all, --follow, --count: that they are given says it all */
+		return 0; /* --all, --follow and so on: that they are given says it all */
 	}
 }
 
@@ -211,6 +224,10 @@ static int set_option(struct opts *o, unsigned int opt, int argc, char **argv, s
 		return arming_read(optarg, &(struct sw_service){ 0 }, why);
 	case OPT_INTERVAL:
 		return set_number("interval", "seconds", 1, 3600, &o->interval_s, why);
+	case OPT_TTL:
+		return set_ttl(&o->ttl_s, why);
+	case OPT_COMMENT:
+		return list_comment_read(optarg, o->comment, why);
 	default:
 		return set_query(o, opt, argc, argv, why);
 	}
