@@ -6,11 +6,54 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd.h"
 #include "json.h"
+#include "lockout.h"
 #include "table.h"
 #include "util.h"
+
+/* "port 22, port 2222 and 192.0.2.7 of this session" */
+static void fail_safe_note(const struct services *set, const struct session *who)
+{
+	char text[160] = "", addr[TEXT_ADDR];
+	size_t len = 0;
+
+	for (__u32 i = 0; i < SW_FAIL_SAFE && set->fail_safe[i]; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%sport %u",
+					len ? ", " : "", set->fail_safe[i]);
+	if (who)
+		snprintf(text + len, sizeof(text) - len, "%s%s of this session", len ? " and " : "",
+			 text_addr(who->client, addr));
+	log_note("fail-safe, no list refuses it: %s", text);
+}
+
+/* A new guard never shuts out the one who attaches it: its ssh port, and where it came from. */
+static int fail_safe_begin(const struct guard *g)
+{
+	struct list_entry e = {
+		.key.list = SW_LIST_FAIL_SAFE,
+		.value = { .comment = "session that attached", .added_s = (__u64)time(NULL) },
+	};
+	autolists struct list_set lists = { 0 };
+	struct services set;
+	struct session who;
+	bool found = session_find(&who);
+	int err = mapio_services(g, &set);
+
+	session_ports(found ? &who : NULL, set.fail_safe);
+	if (found)
+		list_entry_set(&e, who.client, 128);
+	if (!err && found && list_set_add(&lists, &e))
+		err = log_err(-ENOMEM, "fail-safe list");
+	if (err || (!found && !set.fail_safe[0]))
+		return err;
+	err = rollout(g, &(struct rollout){ .services = &set, .lists = &lists });
+	if (!err)
+		fail_safe_note(&set, found ? &who : NULL);
+	return err;
+}
 
 static int guard_begin(struct guard *g, const struct opts *o)
 {
@@ -23,6 +66,8 @@ static int guard_begin(struct guard *g, const struct opts *o)
 		err = cookies_raise(g);
 	if (!err)
 		err = selftest_run(g);
+	if (!err && !(o->given & OPT_NO_FAIL_SAFE))
+		err = fail_safe_begin(g);
 	return err;
 }
 
