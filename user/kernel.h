@@ -101,6 +101,8 @@ enum guard_found {
 enum guard_found guard_find(const char *dir);
 /* Are these still the pins it was opened from? Silent. */
 bool guard_is_pinned(const struct guard *g);
+/* The kernel's number of its settings: no two guards since the start of the machine share one. */
+__u32 guard_id(const struct guard *g);
 /* A descriptor, or negative errno. Silent. */
 int pin_get(const char *dir, const char *name);
 /* Is there a guard that this program understands? */
@@ -240,6 +242,14 @@ int rollout_lists(const struct guard *g, const struct list_set *lists);
  * before *next_s, which it moves on, it does nothing. Takes the lock if there is something to do.
  */
 int lists_expire(const struct guard *g, __u32 *next_s);
+
+/* service_id.c */
+/*
+ * An id for a new service: free in `next`, and if there is one free in `now` and without counts.
+ * The counts of one that had some start again.
+ */
+int service_pick_id(const struct guard *g, const struct services *now, const struct services *next,
+		    __u32 *id);
 
 /* selftest.c */
 /* Runs a handshake through the loaded programs; only for a guard that nothing uses yet. */

@@ -25,10 +25,13 @@ struct command {
 	"\tload FILE|- [--service ...] [--ttl TIME] [--comment TEXT] [--replace]; [--force]: even\n" \
 	"\tif that keeps the one out who asks for it"
 
+#define ATTACH_OPTS \
+	(OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE | OPT_CONFIG | OPT_FORCE)
+
 static const struct command commands[] = {
-	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE,
-	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener] [--connections N]\n"
-	  "\t[--no-fail-safe]",
+	{ "attach", cmd_attach, ATTACH_OPTS,
+	  "DEV...|--config FILE [DEV...] [--xdp auto|native|generic]\n"
+	  "\t[--engine auto|reqsk|listener] [--connections N] [--no-fail-safe] [--force]",
 	  "guard these devices" },
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },
@@ -57,6 +60,13 @@ static const struct command commands[] = {
 	{ "adopt", cmd_adopt, 0, "", "take note of the connections that live now" },
 	{ "sweep", cmd_sweep, 0, "", "forget connections that the host no longer holds" },
 	{ "run", cmd_run, OPT_INTERVAL, "[--interval SECONDS]", "sweep again and again" },
+	{ "check", cmd_check, 0, "[FILE]", "name every error in a configuration file" },
+	{ "diff", cmd_diff, 0, "[FILE]", "what a file would change, in words of commands" },
+	{ "apply", cmd_apply, OPT_CONFIRM | OPT_DRY_RUN | OPT_FORCE,
+	  "[FILE] [--confirm SECONDS] [--dry-run] [--force]",
+	  "bring a file into force at one stroke; back again unless confirmed" },
+	{ "confirm", cmd_confirm, 0, "", "keep what 'apply --confirm' brought" },
+	{ "save", cmd_save, 0, "[FILE|-]", "write what runs as a configuration file" },
 	{ "doctor", cmd_doctor, 0, "[DEV...]", "what this machine will do, and what to change" },
 };
 

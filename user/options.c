@@ -47,6 +47,9 @@ static const struct option long_options[] = {
 	{ "replace", no_argument, NULL, ARG_OPT(OPT_REPLACE) },
 	{ "force", no_argument, NULL, ARG_OPT(OPT_FORCE) },
 	{ "no-fail-safe", no_argument, NULL, ARG_OPT(OPT_NO_FAIL_SAFE) },
+	{ "config", required_argument, NULL, ARG_OPT(OPT_CONFIG) },
+	{ "confirm", required_argument, NULL, ARG_OPT(OPT_CONFIRM) },
+	{ "dry-run", no_argument, NULL, ARG_OPT(OPT_DRY_RUN) },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -228,6 +231,13 @@ static int set_option(struct opts *o, unsigned int opt, int argc, char **argv, s
 		return set_ttl(&o->ttl_s, why);
 	case OPT_COMMENT:
 		return list_comment_read(optarg, o->comment, why);
+	case OPT_CONFIG:
+		o->config = optarg;
+		return 0;
+	case OPT_CONFIRM:
+		return set_number("confirm", "seconds", 1, 86400, &o->confirm_s, why);
+	case OPT_DRY_RUN:
+		return 0;
 	default:
 		return set_query(o, opt, argc, argv, why);
 	}
