@@ -155,12 +155,14 @@ ifneq ($(HAVE_LIBBPF),yes)
 	@echo "libbpf 1.1 or later with its headers is needed ($(PKG_CONFIG) libbpf)" >&2; exit 1
 endif
 
-install: all ## install program, man page, completion and, where none is, configuration
+install: all ## install program, man page, completion; a configuration where there is none
 	$(INSTALL) -D -m 755 $(BUILD)/synwarden $(DESTDIR)$(SBINDIR)/synwarden
 	$(if $(wildcard deploy/synwarden.8),$(INSTALL) -D -m 644 deploy/synwarden.8 \
 		$(DESTDIR)$(MANDIR)/man8/synwarden.8)
 	$(if $(wildcard deploy/synwarden.bash-completion),$(INSTALL) -D -m 644 \
 		deploy/synwarden.bash-completion $(DESTDIR)$(COMPDIR)/synwarden)
+	test -e $(DESTDIR)$(CONFDIR)/synwarden.yaml || $(INSTALL) -D -m 640 \
+		deploy/synwarden.yaml $(DESTDIR)$(CONFDIR)/synwarden.yaml
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/synwarden $(DESTDIR)$(MANDIR)/man8/synwarden.8 \

@@ -176,7 +176,7 @@ static void read_entry(struct lists_reader *l, const struct node *n)
 
 static void read_entries(struct reader *r, const struct node *n, void *object)
 {
-	if (read_is(r, n, NODE_LIST, "entries"))
+	if (read_is(r, n, NODE_LIST, n->key->text))
 		for (const struct node *e = n->child; e; e = e->next)
 			read_entry(object, e);
 }

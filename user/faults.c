@@ -39,6 +39,7 @@ void faults_add_in(struct faults *f, const char *file, struct place at, const ch
 	}
 	f->list[f->count].file = file ? strdup(file) : NULL;
 	f->list[f->count].at = at;
+	f->list[f->count].number = f->count;
 	text_tame(text, f->list[f->count].text, FAULT_TEXT);
 	f->count++;
 }
@@ -65,7 +66,9 @@ static int by_place(const void *a, const void *b)
 		return strcmp(x->file, y->file);
 	if (x->at.line != y->at.line)
 		return x->at.line < y->at.line ? -1 : 1;
-	return x->at.column < y->at.column ? -1 : x->at.column > y->at.column;
+	if (x->at.column != y->at.column)
+		return x->at.column < y->at.column ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
 }
 
 void faults_print(struct faults *f, const char *file, FILE *out)

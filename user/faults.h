@@ -23,6 +23,7 @@ struct place {
 struct fault {
 	char *file; /* NULL: the configuration file itself */
 	struct place at;
+	unsigned int number; /* in the order they were found */
 	char text[FAULT_TEXT];
 };
 
