@@ -9,13 +9,6 @@
 #include "pending.h"
 #include "util.h"
 
-static void note_attach(void *arg, enum config_has section, const char *command)
-{
-	(void)arg;
-	if (section & (CONFIG_DEVICES | CONFIG_ENGINE | CONFIG_CONNECTIONS))
-		log_note("not applied, it is attach's: %s", command);
-}
-
 /* With the time to confirm it, if there is one. */
 static int bring(const struct opts *o, const struct guard *g, const struct config *c)
 {
@@ -30,20 +23,21 @@ static int bring(const struct opts *o, const struct guard *g, const struct confi
 	return err;
 }
 
-static int apply(const struct opts *o, const struct guard *g, const struct config *c,
-		 const char *path)
+static int dry_run(const struct opts *o, const struct guard *g, const struct config *c)
 {
 	autoconfig struct config running;
 	int err = config_running(g, &running);
 
-	if (err)
-		return err;
-	if (o->given & OPT_DRY_RUN) {
+	if (!err)
 		config_print_diff(o, &running, c);
-		return 0;
-	}
-	config_diff(&running, c, note_attach, NULL);
-	err = bring(o, g, c);
+	return err;
+}
+
+static int apply(const struct opts *o, const struct guard *g, const struct config *c,
+		 const char *path)
+{
+	int err = bring(o, g, c);
+
 	if (err)
 		return log_refuse(err, "what ran before stays in force");
 	if (o->given & OPT_CONFIRM)
@@ -79,7 +73,7 @@ int cmd_apply(const struct opts *o, int argc, char **argv)
 	if (!err)
 		err = pending_clear(&g);
 	if (!err)
-		err = apply(o, &g, &c, path);
+		err = o->given & OPT_DRY_RUN ? dry_run(o, &g, &c) : apply(o, &g, &c, path);
 	return exit_code(err);
 }
 

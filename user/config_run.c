@@ -68,30 +68,44 @@ static bool has_no_number(const struct list_entry *e, const void *number)
 	return id && (id >= SW_MAX_SERVICES || !((const __u32 *)number)[id]);
 }
 
-int config_running(const struct guard *g, struct config *c)
+/* All but the lists. */
+static int running_base(const struct guard *g, struct config *c, struct services *set,
+			__u32 number[SW_MAX_SERVICES])
 {
-	__u32 number[SW_MAX_SERVICES] = { 0 };
-	struct services set;
 	int err;
 
 	config_default(c);
 	c->engine = g->engine;
 	c->connections = g->boot.max[SW_TABLE_CONNS];
-	err = mapio_services(g, &set);
+	err = mapio_services(g, set);
 	if (!err)
 		err = mapio_settings(g, &c->limits);
 	if (!err)
 		err = running_devices(g, c);
 	if (!err)
-		err = mapio_lists(g, &c->lists);
-	if (err)
-		return err;
-	running_services(&set, c, number);
+		running_services(set, c, number);
+	return err;
+}
+
+/* c->lists by numbers, which lie in the order of the ids: they stay sorted. */
+static void number_lists(struct config *c, const __u32 number[SW_MAX_SERVICES])
+{
 	list_set_drop(&c->lists, has_no_number, number);
 	for (__u32 i = 0; i < c->lists.count; i++)
 		c->lists.entry[i].key.service = (__u16)number[c->lists.entry[i].key.service];
-	list_set_sort(&c->lists);
-	return 0;
+}
+
+int config_running(const struct guard *g, struct config *c)
+{
+	__u32 number[SW_MAX_SERVICES] = { 0 };
+	struct services set;
+	int err = running_base(g, c, &set, number);
+
+	if (!err)
+		err = mapio_lists(g, &c->lists);
+	if (!err)
+		number_lists(c, number);
+	return err;
 }
 
 /* --- what shall run ----------------------------------------------------------------------- */
@@ -158,36 +172,32 @@ static int next_lists(const struct config *c, const struct list_set *now,
 	return err ? log_err(err, "put the lists together") : 0;
 }
 
-static void note_lists(void *differ, enum config_has section, const char *command)
+/* What differs; and what no rollout changes is said. */
+static void note_change(void *sections, enum config_has section, const char *command)
 {
-	(void)command;
-	*(bool *)differ |= section & (CONFIG_LISTS | CONFIG_FAIL_SAFE);
-}
-
-static bool lists_differ(const struct guard *g, const struct config *c)
-{
-	autoconfig struct config running;
-	bool differ = false;
-
-	if (config_running(g, &running))
-		return true;
-	config_diff(&running, c, note_lists, &differ);
-	return differ;
+	*(unsigned int *)sections |= section;
+	if (section & (CONFIG_DEVICES | CONFIG_ENGINE | CONFIG_CONNECTIONS))
+		log_note("not applied, it is attach's: %s", command);
 }
 
 int config_apply(const struct guard *g, const struct config *c, bool force)
 {
 	autolists struct list_set now_lists = { 0 }, lists = { 0 };
-	__u32 id[SW_MAX_SERVICES] = { 0 };
+	__u32 id[SW_MAX_SERVICES] = { 0 }, number[SW_MAX_SERVICES] = { 0 };
+	autoconfig struct config running;
 	struct services now, next;
 	struct rollout r = { .services = &next };
-	bool differ;
-	int err = mapio_services(g, &now);
+	unsigned int sections = 0;
+	int err = running_base(g, &running, &now, number);
 
 	if (!err)
 		err = mapio_lists(g, &now_lists);
+	if (!err && list_set_copy(&running.lists, &now_lists))
+		err = log_err(-ENOMEM, "compare the lists");
 	if (err)
 		return err;
+	number_lists(&running, number);
+	config_diff(&running, c, note_change, &sections);
 	next = now;
 	err = next_services(g, c, &now, &next, id);
 	if (c->has & CONFIG_FAIL_SAFE)
@@ -195,13 +205,12 @@ int config_apply(const struct guard *g, const struct config *c, bool force)
 	if (c->has & CONFIG_LIMITS)
 		r.limits = &c->limits;
 	/* 100,000 entries that stay need not be written again */
-	differ = c->has & (CONFIG_LISTS | CONFIG_FAIL_SAFE) && lists_differ(g, c);
-	if (!err && differ) {
+	if (!err && sections & (CONFIG_LISTS | CONFIG_FAIL_SAFE)) {
 		err = next_lists(c, &now_lists, id, &lists);
 		r.lists = &lists;
 	}
 	if (!err && !force)
-		err = lockout_refuse(&next, differ ? &lists : &now_lists, &now, &now_lists);
+		err = lockout_refuse(&next, r.lists ? &lists : &now_lists, &now, &now_lists);
 	return err ? err : rollout(g, &r);
 }
 
