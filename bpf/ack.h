@@ -79,18 +79,24 @@ static __always_inline void note_opened(struct sw_pkt *p, bool keepalive)
 	conn_open(p);
 }
 
-static __always_inline bool is_refused(struct sw_pkt *p)
+/* Its source has been listed since its SYN, or has too many connections now. */
+static __always_inline enum sw_reason judge_proven(struct sw_pkt *p)
 {
 	struct sw_settings *set = settings();
 	struct sw_service *svc = service_of(p);
 
-	return set && svc && is_denied(p, svc, set);
+	if (!set || !svc)
+		return SW_CONTINUE;
+	if (is_denied(p, svc, set))
+		return SW_DROP_DENIED;
+	return svc->limited ? judge_source(p, 1) : SW_CONTINUE;
 }
 
 /* A cookie of ours behind p: marked for tc. SW_CONTINUE: no cookie; c tells more. */
 static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_pkt *p,
 						 const struct sw_host *h, struct sw_cookie *c)
 {
+	enum sw_reason refused;
 	bool keepalive = false;
 	struct sw_mark *m = &p->mark;
 	__u32 ago;
@@ -109,15 +115,16 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 		return SW_DROP_TCP_CSUM;
 	ago = cookie_used_ago(c->hash, p->now_ns);
 	if (ago != SW_USED_NEVER) {
-		enum sw_reason r = judge_held(ctx, p) & 63;
+		enum sw_reason r = judge_held(ctx, p) & 127;
 
 		if (r && r != SW_PASS_HOST_COOKIE)
 			return r;
 		if (cookie_is_spent(ago) || is_tombstone(p))
 			return SW_PASS_COOKIE_USED;
 	}
-	if (is_refused(p)) /* listed since its SYN */
-		return SW_DROP_DENIED;
+	refused = judge_proven(p);
+	if (refused)
+		return refused;
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
 	mark_fill(m, p, c, h);
@@ -221,7 +228,7 @@ __noinline int judge_stray(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host 
 /* By the host's socket; a cookie that its listener takes makes an entry, as one of ours does. */
 static __always_inline enum sw_reason judge_asked(struct xdp_md *ctx, struct sw_pkt *p)
 {
-	enum sw_reason r = judge_held(ctx, p) & 63;
+	enum sw_reason r = judge_held(ctx, p) & 127;
 
 	if (r == SW_PASS_COOKIE && segment_csum_ok(ctx, p))
 		note_opened(p, false);

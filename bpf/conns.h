@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "memory.h"
+#include "sources.h"
 #include "states.h"
 #include "verdict.h"
 
@@ -230,9 +231,16 @@ static __always_inline void report_state(const struct sw_pkt *p, __u8 from, __u8
 __noinline int conn_swap(struct sw_pkt *p, struct sw_conn *c, __u32 from_word, __u32 to_word)
 {
 	union sw_word from = { .word = from_word }, to = { .word = to_word };
+	bool counted = from.service & SW_CONN_COUNTED && from.state != to.state;
 
-	if (!p || !c || !word_swap(c, from_word, to_word))
+	if (!p || !c)
 		return 0;
+	if (counted) /* once it is free the slot may be another's */
+		__builtin_memcpy(p->owner.client, c->client, sizeof(c->client));
+	if (!word_swap(c, from_word, to_word))
+		return 0;
+	if (counted)
+		source_move(&p->owner, from.service, from.state, to.state);
 	count_pending(p, from, to);
 	if (from.state == to.state)
 		return 1;

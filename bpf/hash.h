@@ -54,12 +54,6 @@ static __always_inline __u64 sip_final(struct sip *s)
 	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
 
-static __always_inline __u64 mix64(__u64 h, __u64 x)
-{
-	h = (h ^ x) * 0x9e3779b97f4a7c15ULL;
-	return h ^ h >> 32;
-}
-
 static __always_inline bool is_mapped(const __be32 *addr)
 {
 	return addr[2] == bpf_htonl(0xffff) && !addr[0] && !addr[1];
@@ -69,15 +63,15 @@ static __always_inline bool is_mapped(const __be32 *addr)
 static __always_inline __u64 tuple_hash(const __be32 *client, const __be32 *server, __be32 ports)
 {
 	/* what an attacker chooses meets a seed and a multiplication before the next does */
-	__u64 h = mix64(sw_boot.seed0, ports) ^ sw_boot.seed1;
+	__u64 h = sw_mix64(sw_boot.seed0, ports) ^ sw_boot.seed1;
 
 	if (!is_mapped(client)) {
-		h = mix64(h, (__u64)client[0] << 32 | client[1]);
-		h = mix64(h, (__u64)server[0] << 32 | server[1]);
-		h = mix64(h, (__u64)client[2] << 32 | server[2]);
+		h = sw_mix64(h, (__u64)client[0] << 32 | client[1]);
+		h = sw_mix64(h, (__u64)server[0] << 32 | server[1]);
+		h = sw_mix64(h, (__u64)client[2] << 32 | server[2]);
 	}
-	h = mix64(h, (__u64)client[3] << 32 | server[3]);
-	h = mix64(h, sw_boot.seed1);
+	h = sw_mix64(h, (__u64)client[3] << 32 | server[3]);
+	h = sw_mix64(h, sw_boot.seed1);
 	return (h * 0xd6e8feb86659fd93ULL ^ h >> 29) | 1ULL << 63; /* 0 means not computed */
 }
 

@@ -102,6 +102,7 @@ struct inet_sock {
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	__u8 icsk_backoff;
 } SW_CORE;
 
 struct tcp_options_received {

@@ -112,6 +112,33 @@ struct {
 	__type(value, struct sw_list_hit);
 } sw_list_hits SEC(".maps");
 
+/*
+ * See sources.h. sw_sources is sized by the loader. Full: the connection is not counted, and
+ * passes; sw_limit_hits says so.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SW_SOURCES_MIN);
+	__type(key, __u32);
+	__type(value, struct sw_source);
+} sw_sources SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SW_SUSPECT_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} sw_suspect SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct sw_limit_hits);
+} sw_limit_hits SEC(".maps");
+
 /* Programs write, see arm.h. Never full: fixed index; the oldest attack is forgotten. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

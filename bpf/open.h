@@ -39,7 +39,7 @@ static __always_inline bool is_yielding(const struct sw_conn *c, __u32 now_s)
 }
 
 /* Slot c, which this CPU has claimed. */
-static __always_inline void conn_write(struct sw_conn *c, const struct sw_pkt *p, __u8 generation)
+static __always_inline void conn_write(struct sw_conn *c, struct sw_pkt *p, __u8 generation)
 {
 	const struct sw_birth *b = &p->birth;
 	union sw_word w = {
@@ -49,6 +49,11 @@ static __always_inline void conn_write(struct sw_conn *c, const struct sw_pkt *p
 		.generation = generation,
 	};
 	__u32 now_s = sw_seconds(p->now_ns);
+
+	if (is_counted_state(b->state) && !(b->flags & SW_CONN_OUTBOUND) && source_open(p)) {
+		w.service |= SW_CONN_COUNTED;
+		source_move((struct sw_tuple *)p->saddr, w.service, SW_ESTABLISHED, b->state);
+	}
 
 	__builtin_memcpy(c->client, p->saddr, 36);
 	c->opened_s = b->opened_s ? b->opened_s : now_s;
@@ -195,14 +200,15 @@ static __always_inline __u32 conn_insert(struct sw_pkt *p)
 			continue;
 		__sync_fetch_and_add(&use->used, 1);
 		conn_write(c, p, claimed.generation);
-		return drop_double(p, table);
+		p->birth.is_new = 1;
+		return ref_of(table, 0); /* where it stays, drop_double() tells */
 	}
 	table_full(p, table);
 	return 0;
 }
 
 /* The connection at ref becomes another one of the same tuple. */
-static __always_inline bool conn_renew(const struct sw_pkt *p, __u32 ref)
+static __always_inline bool conn_renew(struct sw_pkt *p, __u32 ref)
 {
 	struct sw_conn *c = conn_at(ref);
 	union sw_word w, claimed;
@@ -216,16 +222,15 @@ static __always_inline bool conn_renew(const struct sw_pkt *p, __u32 ref)
 	if (!word_swap(c, w.word, claimed.word))
 		return false;
 	count_pending(p, w, claimed);
+	if (w.service & SW_CONN_COUNTED)
+		source_move((struct sw_tuple *)p->saddr, w.service, w.state, SW_FREE);
 	gauge_add(w.service, w.state, -1);
 	conn_write(c, p, claimed.generation);
 	return true;
 }
 
-/*
- * A new connection of p's tuple, p->birth, whatever was there. 0: it could not be tracked. Not
- * static: verified once.
- */
-__noinline __u32 conn_open(struct sw_pkt *p)
+/* Not static: verified once. */
+__noinline __u32 conn_make(struct sw_pkt *p)
 {
 	struct sw_settings *set = settings();
 	union sw_word w;
@@ -245,6 +250,19 @@ __noinline __u32 conn_open(struct sw_pkt *p)
 	if (conn_look(c, p, &w)) /* from one table to the other */
 		conn_free(p, ref >> 31, c, w);
 	return conn_insert(p);
+}
+
+/*
+ * A new connection of p's tuple, p->birth, whatever was there. 0: it could not be tracked. Two
+ * calls and not one in the other: the stack is scarce.
+ */
+static __always_inline __u32 conn_open(struct sw_pkt *p)
+{
+	__u32 ref;
+
+	p->birth.is_new = 0;
+	ref = conn_make(p);
+	return p->birth.is_new ? drop_double(p, p->birth.table) : ref;
 }
 
 #endif /* SW_OPEN_H */

@@ -73,7 +73,8 @@ struct sw_birth {
 	__u32 table; /* enum sw_table */
 	__u8 state;
 	__u8 flags;
-	__u8 pad[2];
+	__u8 is_new; /* set by conn_make(): in a slot of its own */
+	__u8 pad;
 	__u32 opened_s; /* 0: now */
 	__u32 rcv_nxt;
 	__u32 client_fin;
@@ -157,6 +158,7 @@ struct sw_pkt {
 	struct sw_cookie cookie;
 	struct sw_view view;
 	struct sw_birth birth;
+	struct sw_tuple owner; /* whose source is counted, see conn_swap() */
 	struct sw_bucket bucket[2];
 	struct sw_mark mark;
 	__be32 chunk[SW_CSUM_CHUNK / 4]; /* of what is summed, see csum.h */
@@ -190,14 +192,11 @@ static __always_inline struct sw_settings *settings(void)
 
 static __always_inline void pkt_begin(struct sw_pkt *p, __u32 hook, __u32 ifindex, __u32 len)
 {
-	struct sw_settings *set = settings();
-
 	__builtin_memset(p, 0, __builtin_offsetof(struct sw_pkt, cookie));
 	p->hook = hook;
 	p->ifindex = ifindex;
 	p->len = len;
 	p->enforce = 1;
-	p->gen = set ? READ_ONCE(set->gen) : 0;
 }
 
 static __always_inline struct sw_pkt *pkt_new(__u32 hook, __u32 ifindex, __u32 len)

@@ -28,7 +28,7 @@ static __always_inline bool cap_reached(const struct sw_pkt *p, const struct sw_
 		return false;
 	if (!is_v4(p))
 		prefix = (__u64)p->saddr[0] << 32 | (p->saddr[1] & SW_CAP_V6_MASK);
-	idx = mix64(sw_boot.seed1, prefix) & (SW_CAP_SLOTS - 1);
+	idx = sw_mix64(sw_boot.seed1, prefix) & (SW_CAP_SLOTS - 1);
 	cap = bpf_map_lookup_elem(&sw_cap, &idx);
 	if (!cap)
 		return false;
@@ -122,7 +122,7 @@ static __always_inline enum sw_reason syn_to_host(struct xdp_md *ctx, struct sw_
 	if (!live_maybe(pkt_hash(p), set))
 		return SW_CONTINUE;
 	opts_parse(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end, p, SW_HOOK_XDP);
-	return judge_held(ctx, p) & 63;
+	return judge_held(ctx, p) & 127;
 }
 
 static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pkt *p,
@@ -139,6 +139,11 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 	r = syn_to_host(ctx, p, set);
 	if (r)
 		return r;
+	if (svc->limited) {
+		r = judge_source(p, 0);
+		if (r)
+			return r;
+	}
 	if (h->state == SW_HOST_NONE) /* its RST tells an honest client; a flood earns none */
 		return budget_take(SW_BUDGET_CLOSED, SW_CLOSED_PPS, p->now_ns) ?
 			       SW_PASS_NO_LISTENER :

@@ -144,7 +144,7 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_pkt *p
 	maybe = live_maybe(pkt_hash(p), set);
 	if (!maybe && p->flags & (TH_RST | TH_SYN))
 		return p->flags & TH_RST ? SW_DROP_RST : SW_DROP_SYNACK;
-	return judge_segment(ctx, p, h, maybe) & 63; /* for the verifier: an index later */
+	return judge_segment(ctx, p, h, maybe) & 127; /* for the verifier: an index later */
 }
 
 /*
@@ -217,6 +217,7 @@ int sw_xdp(struct xdp_md *ctx)
 	}
 	pkt_begin(p, SW_HOOK_XDP, ctx->ingress_ifindex, ctx->data_end - ctx->data);
 	p->hash = known;
+	p->gen = READ_ONCE(set->gen);
 	r = look_closer(ctx, p, set);
 	count(p, r, set);
 	if (p->enforce && verdict_is(r, SW_V_TX))
@@ -305,6 +306,7 @@ int sw_tc_in(struct __sk_buff *skb)
 		m = *meta;
 	if (!p || parse_skb(skb, p))
 		return TC_NEXT;
+	p->gen = READ_ONCE(set->gen);
 	if (!marked && !tc_recheck(skb, p, &m, set))
 		return TC_NEXT;
 	p->service = m.service;
@@ -333,6 +335,7 @@ static __noinline int learn_out(struct __sk_buff *skb)
 
 	if (!p || !set || !set->armed || parse_out(skb, p))
 		return 0;
+	p->gen = READ_ONCE(set->gen);
 	pkt_turn(p);
 	r = judge_out(p);
 	if (r) {
@@ -353,6 +356,21 @@ int sw_tc_out(struct __sk_buff *skb)
 }
 
 /*
+ * So many times the host doubled its timer, of 200 ms and more, and tried again: for 6 s and
+ * more its client took nothing of what there is, be it that it is silent or that it keeps its
+ * window shut (RFC 6429).
+ */
+#define SW_STALLED_BACKOFF 5
+
+static __always_inline bool is_stalled(void *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return tp && tp->write_seq != tp->snd_una &&
+	       tp->inet_conn.icsk_backoff >= SW_STALLED_BACKOFF;
+}
+
+/*
  * Run over all TCP sockets by `adopt` and `sweep`: marks every tuple the host holds in the
  * filter, and in the table those of guarded services, with the state they are in.
  */
@@ -361,6 +379,7 @@ int sw_adopt(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
 	struct sw_settings *set = settings();
+	struct sw_service *svc;
 	struct sw_pkt *p;
 
 	if (!sk || !set || sk->skc_state == SW_TCP_LISTEN)
@@ -380,6 +399,7 @@ int sw_adopt(struct bpf_iter__tcp *ctx)
 	p->sport = sk->skc_dport;
 	p->dport = bpf_htons(sk->skc_num);
 	p->now_ns = bpf_ktime_get_ns();
+	p->gen = READ_ONCE(set->gen);
 	live_mark(pkt_hash(p), set);
 	view_of(&p->view, sk, sk->skc_state);
 	if (!p->view.state || !is_guarded(p))
@@ -388,5 +408,10 @@ int sw_adopt(struct bpf_iter__tcp *ctx)
 		note_unlisted();
 	else
 		conn_adopt(p);
+	svc = service_of(p);
+	if (svc && svc->limited && is_stalled(sk)) {
+		source_note_stalled(p, SW_LEVEL_HOST);
+		source_note_stalled(p, SW_LEVEL_NET);
+	}
 	return 0;
 }

@@ -8,7 +8,7 @@
 
 #include "memory.h"
 
-_Static_assert(SW_REASON_MAX <= 64, "verdict masks hold 64 reasons");
+_Static_assert(SW_REASON_MAX <= 128, "verdict masks hold 128 reasons");
 
 #define SW_V_PASS 0
 #define SW_V_TX   1
@@ -16,19 +16,20 @@ _Static_assert(SW_REASON_MAX <= 64, "verdict masks hold 64 reasons");
 
 static __always_inline bool verdict_is(enum sw_reason reason, int verdict)
 {
-	static const __u64 mask[3] = {
-#define X(name, v, label, help) | (SW_V_##v == 0 ? 1ULL << SW_##name : 0)
-		[SW_V_PASS] = 0 SW_REASONS(X),
+#define BIT_IN(half, name)      (SW_##name / 64 == (half) ? 1ULL << SW_##name % 64 : 0)
+#define X(name, v, label, help) | (SW_V_##v == SW_V_TX ? BIT_IN(0, name) : 0)
+	static const __u64 tx = 0 SW_REASONS(X);
 #undef X
-#define X(name, v, label, help) | (SW_V_##v == 1 ? 1ULL << SW_##name : 0)
-		[SW_V_TX] = 0 SW_REASONS(X),
+#define X(name, v, label, help) | (SW_V_##v == SW_V_DROP ? BIT_IN(0, name) : 0)
+	static const __u64 drop_low = 0 SW_REASONS(X);
 #undef X
-#define X(name, v, label, help) | (SW_V_##v == 2 ? 1ULL << SW_##name : 0)
-		[SW_V_DROP] = 0 SW_REASONS(X),
+#define X(name, v, label, help) | (SW_V_##v == SW_V_DROP ? BIT_IN(1, name) : 0)
+	static const __u64 drop_high = 0 SW_REASONS(X);
 #undef X
-	};
+	bool is_tx = reason < 64 && tx >> reason & 1;
+	bool is_drop = (reason < 64 ? drop_low : drop_high) >> (reason & 63) & 1;
 
-	return mask[verdict] >> reason & 1;
+	return verdict == SW_V_TX ? is_tx : verdict == SW_V_DROP ? is_drop : !is_tx && !is_drop;
 }
 
 static __always_inline int event_lost(__u32 hook)

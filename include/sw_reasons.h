@@ -62,6 +62,11 @@
 	X(DROP_FRAGMENT, DROP, "drop_fragment", "fragment that cuts or hides a TCP header") \
 	X(DROP_IPV6_CHAIN, DROP, "drop_ipv6_chain", "IPv6 extension chain too long or cut") \
 	X(DROP_DENIED, DROP, "drop_denied", "new connection of a source on the deny list") \
+	X(DROP_LIMIT_RATE, DROP, "drop_limit_rate", "new connections per second of a source over its limit") \
+	X(DROP_LIMIT_CONNS, DROP, "drop_limit_conns", "connections of a source over its limit") \
+	X(DROP_LIMIT_HALF_CLOSED, DROP, "drop_limit_half_closed", "half-closed connections of a source over its limit") \
+	X(DROP_LIMIT_STALLED, DROP, "drop_limit_stalled", "connections without progress of a source over its limit") \
+	X(DROP_BANNED, DROP, "drop_banned", "new connection of a source that is banned for a time") \
 	X(DROP_SYNACK_CAP, DROP, "drop_synack_cap", "SYN-ACK cap of the source prefix reached") \
 	X(DROP_SYNACK_TOTAL, DROP, "drop_synack_total", "SYN-ACK cap of all sources reached") \
 	X(DROP_CLOSED_PORT, DROP, "drop_closed_port", "segment to a closed port beyond the budget") \

@@ -27,9 +27,9 @@
 #define SW_HOST_SLOTS   256        /* listeners lately looked up, per CPU */
 #define SW_EVENTS_BYTES (256 * 1024)
 #define SW_LIST_ENTRIES \
-	(1U << 19)    /* of all lists; a load of all of them anew needs as many again */
-#define SW_FAIL_SAFE 8 /* ports that no list closes */
-#define SW_ATTACKS 64 /* episodes remembered */
+	(1U << 19)      /* of all lists; a load of all of them anew needs as many again */
+#define SW_FAIL_SAFE 8  /* ports that no list closes */
+#define SW_ATTACKS   64 /* episodes remembered */
 
 /* The connection tables: buckets of SW_WAYS slots, two buckets a tuple may be in. */
 #define SW_WAYS       8
@@ -37,6 +37,11 @@
 #define SW_CONNS_MIN  64
 #define SW_CONNS_MAX  (1U << 24)
 #define SW_HALF_SHARE 8 /* half-open ones: connections divided by this */
+/* Sources that have a limit: slots of SW_SOURCE_WAYS to a bucket, a power of two of them. */
+#define SW_SOURCE_WAYS   4
+#define SW_SOURCES_MIN   4096
+#define SW_SOURCE_SHARE  4    /* connections divided by this, rounded up */
+#define SW_SUSPECT_WORDS 1024 /* of 64 bits; see sw_suspect */
 /* Slots per connection, as a fraction: filled to its size, 0 of 1,000,000 found no slot (bench). */
 #define SW_SLOTS_NUM 5
 #define SW_SLOTS_DEN 3
@@ -116,6 +121,8 @@ enum sw_arm_cause {
 	SW_ARM_CAUSES,
 };
 
+#define SW_CONN_COUNTED 0x80 /* in sw_conn.service: its source counts it, see sw_source */
+
 /* The two connection tables. */
 enum sw_table {
 	SW_TABLE_CONNS, /* proven: the client answered from its address */
@@ -147,7 +154,7 @@ struct sw_boot {
 	__u32 max[SW_TABLE_MAX];     /* connections in a table */
 	__u32 buckets[SW_TABLE_MAX]; /* of SW_WAYS slots */
 	__u32 live_words;            /* of one half of the presence filter, a power of two */
-	__u32 pad;
+	__u32 sources;               /* slots, a power of two */
 };
 
 /*
@@ -166,6 +173,37 @@ struct sw_arm_marks {
 	__u32 unfinished; /* of a hundred handshakes in about the last second, so many did not end */
 };
 
+/* Of a source that proved its address: how much of it at the most. 0: no limit. */
+struct sw_source_limit {
+	__u32 new_pps;     /* new connections per second */
+	__u32 burst;       /* and so many at once */
+	__u32 conns;       /* connections at a time */
+	__u32 half_closed; /* of them in FIN-WAIT-2 or CLOSE-WAIT */
+	__u32 stalled;     /* of them without progress: the client takes nothing */
+};
+
+/* The two prefixes of a source that are counted. */
+enum sw_level {
+	SW_LEVEL_HOST, /* /32, /64 */
+	SW_LEVEL_NET,  /* /24, /48 */
+	SW_LEVELS,
+};
+
+enum sw_over_action {
+	SW_OVER_COUNT, /* only count */
+	SW_OVER_DROP,  /* refuse new connections while it is over */
+	SW_OVER_BAN,   /* and for ban_s from then on */
+};
+
+/* Which limit; the reasons DROP_LIMIT_* are in this order. */
+enum sw_limit_kind {
+	SW_LIMIT_RATE,
+	SW_LIMIT_CONNS,
+	SW_LIMIT_HALF_CLOSED,
+	SW_LIMIT_STALLED,
+	SW_LIMIT_KINDS,
+};
+
 /* sw_services: array, index = half * SW_MAX_SERVICES + id. Written by user space. */
 struct sw_service {
 	__be32 addr[4];   /* all zero with prefix_len 0: any address, both families */
@@ -178,6 +216,11 @@ struct sw_service {
 	__u32 hold_s;        /* armed for so long after it was last above a lower mark */
 	struct sw_arm_marks upper;
 	struct sw_arm_marks lower;
+	struct sw_source_limit limit[SW_LEVELS];
+	enum sw_over_action over;
+	__u32 ban_s;
+	__u32 limited; /* 1: there is any limit */
+	__u32 pad[3];
 };
 
 /* sw_ports: array, index = half * SW_PORTS + destination port. */
@@ -273,7 +316,7 @@ struct sw_settings {
 	__u32 state_event_every; /* one event of so many state changes; 0 = none */
 	__u32 pad;
 	__u16 fail_safe[SW_FAIL_SAFE]; /* ports, host order, 0: none; laid out in sw_ports */
-	__u64 loaded_ns; /* CLOCK_BOOTTIME at load */
+	__u64 loaded_ns;               /* CLOCK_BOOTTIME at load */
 	/* CLOCK_MONOTONIC. Until then a handshake begun before the guard may end: every unknown
 	 * ACK is asked for, not only those the presence filter knows. */
 	__u64 grace_until_ns;
@@ -339,7 +382,7 @@ struct sw_conn {
 	__be16 server_port;
 	enum sw_state state;
 	__u8 flags;   /* SW_CONN_* */
-	__u8 service; /* id */
+	__u8 service; /* id; and SW_CONN_COUNTED */
 	__u8 generation;
 	__u32 opened_s;
 	__u32 changed_s;  /* of the state; TIME-WAIT: or last FIN (2MSL restarts) */
@@ -348,6 +391,68 @@ struct sw_conn {
 	__u32 client_fin; /* host order: sequence number of the client's FIN */
 	__u32 server_fin; /* of ours; before there is one: of our SYN */
 };
+
+/*
+ * sw_sources: array of sw_boot.sources slots, mapped by user space: the sources of connections
+ * that proved their address, of services with limits, by prefix. A slot is found by its tag
+ * in the bucket the tag names. SW_SOURCE_FREED in `conns` keeps everyone out while it is
+ * taken away, which happens only to a source without connections and bans.
+ */
+#define SW_SOURCE_FREED 0x80000000U
+struct sw_source {
+	__u64 tag;    /* sw_source_tag(); 0: slot unused */
+	__u64 due_ns; /* CLOCK_MONOTONIC at which the rate's bucket is full again (GCRA) */
+	__be32 addr[4];
+	__u32 conns;
+	__u32 half_closed;
+	__u32 stalled;      /* as of the last walk over the sockets */
+	__u32 stalled_walk; /* of the walk that goes on */
+	__u32 banned_until_s;
+	__u32 seen_s;
+	__u32 refused; /* connections over a limit, refused or only counted */
+	__u8 service;
+	__u8 level; /* enum sw_level */
+	__u8 pad[2];
+};
+
+/*
+ * sw_suspect: array of bit words: a clear bit says that no connection of this tag is refused,
+ * so that a flood of SYNs need not look for sources. Set by the programs, rebuilt by the sweep.
+ */
+
+/* sw_limit_hits: array, index = service id: connections over each limit; atomic. */
+struct sw_limit_hits {
+	__u64 over[SW_LIMIT_KINDS];
+	__u64 banned;  /* packets of banned sources */
+	__u64 bans;    /* sources banned */
+	__u64 no_room; /* connections not counted, for want of a slot */
+	__u64 pad;
+};
+
+static inline __u64 sw_mix64(__u64 h, __u64 x)
+{
+	h = (h ^ x) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 32;
+}
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define SW_BE32(x) __builtin_bswap32(x)
+#else
+#define SW_BE32(x) (x)
+#endif
+
+/* Keyed by the seeds of the load; never 0. */
+static inline __u64 sw_source_tag(const volatile struct sw_boot *boot, const __be32 *addr,
+				  __u32 level, __u32 service)
+{
+	__u64 prefix, h = boot->seed1 ^ (service << 8 | level);
+
+	if (!addr[0] && !addr[1] && addr[2] == SW_BE32(0xffff))
+		prefix = 1ULL << 32 | (addr[3] & (level ? SW_BE32(0xffffff00) : ~0U));
+	else
+		prefix = (__u64)addr[0] << 32 | (addr[1] & (level ? SW_BE32(0xffff0000) : ~0U));
+	return sw_mix64(sw_mix64(h, prefix), boot->seed0) | 1;
+}
 
 /* sw_gauges: array, index = service id, mapped by user space; atomic. */
 struct sw_gauge {
@@ -409,7 +514,8 @@ SW_ASSERT_SIZE(sw_boot, 48);
 SW_ASSERT_SIZE(sw_conn, 64);
 SW_ASSERT_SIZE(sw_gauge, 128);
 SW_ASSERT_SIZE(sw_table_use, 40);
-SW_ASSERT_SIZE(sw_service, 64);
+SW_ASSERT_SIZE(sw_service, 128);
+SW_ASSERT_SIZE(sw_source, 64);
 SW_ASSERT_SIZE(sw_port, 4);
 SW_ASSERT_SIZE(sw_prefix_key, 24);
 SW_ASSERT_SIZE(sw_prefix, 4);

@@ -24,6 +24,9 @@ static inline void boot_size(struct synwarden_bpf *skel, __u32 conns)
 	for (boot->live_words = SW_LIVE_WORDS; boot->live_words * 64 < conns * 16ULL;)
 		boot->live_words *= 2;
 	bpf_map__set_max_entries(skel->maps.sw_live, 2 * boot->live_words);
+	for (boot->sources = SW_SOURCES_MIN; boot->sources < conns / SW_SOURCE_SHARE;)
+		boot->sources *= 2;
+	bpf_map__set_max_entries(skel->maps.sw_sources, boot->sources);
 }
 
 #endif /* BOOT_H */

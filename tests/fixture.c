@@ -175,9 +175,10 @@ void conns_forget(void)
 
 void maps_forget(void)
 {
-	static const char *const forget[] = { "sw_live",   "sw_used",    "sw_cap",
-					      "sw_host",   "sw_budget",  "sw_challenge",
-					      "sw_arming", "sw_arm_cpu", "sw_attacks" };
+	static const char *const forget[] = { "sw_live",    "sw_used",    "sw_cap",
+					      "sw_host",    "sw_budget",  "sw_challenge",
+					      "sw_arming",  "sw_arm_cpu", "sw_attacks",
+					      "sw_sources", "sw_suspect", "sw_limit_hits" };
 
 	conns_forget();
 	for (size_t i = 0; i < ARRAY_SIZE(forget); i++)
@@ -258,6 +259,14 @@ void service_write(unsigned int id, const char *prefix, unsigned int bits, uint1
 		}
 		map_write("sw_ports", &port, &p);
 	}
+}
+
+void service_put(unsigned int id, const struct sw_service *service)
+{
+	uint32_t key = id;
+
+	services[id] = *service;
+	map_write("sw_services", &key, service);
 }
 
 void services_mode(enum sw_mode mode)

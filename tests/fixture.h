@@ -57,7 +57,8 @@ void skip_without_kfunc(void);
 void settings_write(void); /* guard.settings */
 void service_write(unsigned int id, const char *prefix, unsigned int bits, uint16_t first,
 		   uint16_t last, enum sw_mode mode, uint32_t host_syns);
-void services_mode(enum sw_mode mode); /* of all */
+void service_put(unsigned int id, const struct sw_service *service); /* ports as they are */
+void services_mode(enum sw_mode mode);                               /* of all */
 void services_clear(void);
 void keys_write(void); /* guard.keys and guard.sched */
 void device_write(unsigned int ifindex, const uint8_t mac[6], bool native);

@@ -40,6 +40,8 @@ web_and_ssh() {
 		    ports: 8000-8099
 		    mode: auto
 		    host-syns: 7
+		    per-source: { new: 50, burst: 90, conns: 30 }
+		    over: ban:10m
 		    arm: { syns: 900:400, half-open: off, unfinished: 70:20, hold: 10s }
 		limits:
 		  timeout-closed: 200
@@ -63,7 +65,7 @@ test_apply_brings_it_all_and_diff_says_so() { # K10 N05
 	web_and_ssh
 	differs web
 	expect_in "diff" "service add any 80 --mode always" "$OUT"
-	expect_in "diff" "service add 10.9.0.0/24 8000-8099 --mode auto --host-syns 7 --arm syns=900:400,half-open=off,unfinished=70:20,hold=10s" "$OUT"
+	expect_in "diff" "service add 10.9.0.0/24 8000-8099 --mode auto --host-syns 7 --arm syns=900:400,half-open=off,unfinished=70:20,hold=10s --per-source new=50,burst=90,conns=30 --over ban:600s" "$OUT"
 	expect_in "diff" "limit set ask-rate 1000" "$OUT"
 	expect_in "diff" "deny add 2001:db8::/32 --ttl 3600s --comment 'it'\\''s noise'" "$OUT"
 	expect_in "diff" "allow add 203.0.113.7 --service 'any 80'" "$OUT"
@@ -340,7 +342,7 @@ test_attach_takes_a_file() { # L03 N05
 	printf 'devices:\n  - { name: s0, xdp: generic }\nconnections: 1000\n' >> "$T/web"
 	sed 's/name: s0/name: gone0/' "$T/web" > "$T/gone"
 	expect_exit "device that is not there" 1 guard attach --config "$T/gone"
-	expect_in "device" "$T/gone:25:5: no device 'gone0'" "$OUT"
+	expect_in "device" "$T/gone:27:5: no device 'gone0'" "$OUT"
 	expect_exit "file that is not there" 1 guard attach --config "$T/none"
 	[ ! -e "$PIN" ] || fail "pins after a refused attach"
 	guard attach --config "$T/web" > "$T/said" 2>&1 || fail "$(cat "$T/said")"

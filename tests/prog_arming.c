@@ -21,9 +21,7 @@ static struct sw_service web = {
 
 static void web_write(void)
 {
-	uint32_t id = SERVICE_WEB;
-
-	MUST(bpf_map_update_elem(map_fd("sw_services"), &id, &web, BPF_ANY));
+	service_put(SERVICE_WEB, &web);
 }
 
 static volatile struct sw_arming *arming(unsigned int service)

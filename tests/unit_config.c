@@ -9,6 +9,7 @@
 #include "arming.h"
 #include "config.h"
 #include "harness.h"
+#include "sources.h"
 
 #define DEFAULT_FILE "deploy/synwarden.yaml"
 
@@ -54,6 +55,8 @@ TEST(every_setting_is_read, "N05 L09")
 		"  - prefix: any\n    ports: 80\n    mode: auto\n    host-syns: 9\n"
 		"    arm:\n      syns: [100, 40]\n      half-open: 64:32\n      unfinished: off\n"
 		"      hold: 5m\n"
+		"    per-source: {burst: 20, new: 10, stalled: off}\n"
+		"    per-net: new=5,conns=7\n    over: ban:2m\n"
 		"  - {ports: 8000-8010, prefix: 10.0.0.0/8}\n"
 		"limits: {timeout-established: 2h, ask-rate: 5, state-events: default}\n";
 	autofaults struct faults f;
@@ -73,6 +76,13 @@ TEST(every_setting_is_read, "N05 L09")
 	CHECK_EQ(c.service[0].service.host_syns_pps, 9);
 	check_text(arming_text(&c.service[0].service, marks),
 		   "syns=100:40,half-open=64:32,unfinished=off,hold=300s");
+	check_text(quota_text(&c.service[0].service.limit[SW_LEVEL_HOST], marks),
+		   "new=10,burst=20");
+	check_text(quota_text(&c.service[0].service.limit[SW_LEVEL_NET], marks), "new=5,conns=7");
+	CHECK_EQ(c.service[0].service.over, SW_OVER_BAN);
+	CHECK_EQ(c.service[0].service.ban_s, 120);
+	CHECK_EQ(c.service[0].service.limited, 1);
+	CHECK_EQ(c.service[1].service.limited, 0);
 	CHECK(!strcmp(text_service_name(&c.service[1].service, name), "10.0.0.0/8 8000-8010"));
 	CHECK_EQ(c.service[1].service.mode, SW_MODE_MONITOR);
 	check_text(arming_text(&c.service[1].service, marks),
@@ -177,13 +187,24 @@ TEST(services_that_contradict_are_refused, "N05")
 		  "1:49: bad syns '10:20': UPPER or UPPER:LOWER, 1 to 100000000, "
 		  "the lower not above the upper, or off");
 	one_fault("services: [{prefix: any, ports: 80, arm: {syns: '1,hold=5'}}]",
-		  "1:49: bad syns '1,hold=5': UPPER or UPPER:LOWER expected");
+		  "1:49: bad syns '1,hold=5': a number or off expected");
 	one_fault("services: [{prefix: any, ports: 80, arm: {syns: [1]}}]",
 		  "1:49: syns: UPPER or [UPPER, LOWER] expected");
 	one_fault("services: [{prefix: any, ports: 80, arm: {syn: 1}}]",
 		  "1:43: arm: unknown key 'syn', did you mean 'syns'?");
 	one_fault("services: [{prefix: any, ports: 80, host-syns: -1}]",
 		  "1:48: bad host-syns '-1': SYNs per second and CPU, 0 to 4294967295");
+	check_text(faults_of("services:\n- {prefix: any, ports: 1, per-source: {burst: 5}}\n"
+			     "- {prefix: any, ports: 2, per-net: {new: 0, conn: 1, conns: x}}\n"
+			     "- {prefix: any, ports: 3, per-net: fast, over: ban:0}\n"),
+		   "F:2:39: burst= needs new=, the rate it is a burst of\n"
+		   "F:3:42: bad new '0': 1 to 1000000, or off\n"
+		   "F:3:45: per-net: unknown key 'conn', did you mean 'conns'?\n"
+		   "F:3:61: bad conns 'x': 1 to 16777216, or off\n"
+		   "F:4:36: bad limit 'fast': new=, burst=, conns=, half-closed= or stalled=, "
+		   "with commas between\n"
+		   "F:4:48: bad --over 'ban:0': count, drop, or ban:TIME of 1 s to 30 d, "
+		   "such as ban:10m\n");
 	one_fault("lists: {deny: {entries: [{prefix: 10.0.0.1, service: any 80}]}}",
 		  "1:54: no service 'any 80' in this file");
 	one_fault("lists: {deny: {entries: [10.0.0.1, 10.0.0.1]}}",
@@ -353,4 +374,5 @@ TEST(shipped_file_holds_every_setting_with_its_default, "N05")
 	CHECK_BYTES(&c.service[0].service.upper, sizeof(s.upper), &s.upper, sizeof(s.upper));
 	CHECK_BYTES(&c.service[0].service.lower, sizeof(s.lower), &s.lower, sizeof(s.lower));
 	CHECK_EQ(c.service[0].service.hold_s, s.hold_s);
+	CHECK_EQ(c.service[0].service.limited, 0);
 }

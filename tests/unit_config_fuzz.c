@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "harness.h"
+#include "sources.h"
 #include "table.h"
 
 /* a number below n */
@@ -49,6 +50,16 @@ static void some_service(struct config *c)
 	s.hold_s = some(86401);
 	if (some(3))
 		some_prefix(s.addr, &s.prefix_len);
+	for (int i = 0; i < SW_LEVELS; i++) {
+		s.limit[i].new_pps = some(2) * (1 + some(1000000));
+		s.limit[i].burst = s.limit[i].new_pps ? some(1000001) : 0;
+		s.limit[i].conns = some(2) * some(SW_CONNS_MAX + 1);
+		s.limit[i].half_closed = some(2) * some(100);
+		s.limit[i].stalled = some(3);
+	}
+	s.over = (enum sw_over_action)some(3);
+	s.ban_s = s.over == SW_OVER_BAN ? 1 + some(2592000) : 0;
+	quota_settle(&s);
 	s.port_first = (__u16)(1 + some(65535));
 	s.port_last = some(2) ? s.port_first : (__u16)(s.port_first + some(65536U - s.port_first));
 	for (__u32 i = 0; i < c->services; i++)
@@ -287,6 +298,8 @@ static const char *const words[] = {
 	"off",
 	"default",
 	"1h",
+	"per-source: ",
+	"over: ",
 	"services:\n",
 	"limits:\n",
 	"prefix: ",
@@ -337,6 +350,13 @@ static void check_marks(const struct sw_arm_marks *up, const struct sw_arm_marks
 	CHECK(up->unfinished <= 100 && low->unfinished <= up->unfinished);
 }
 
+static void check_quota(const struct sw_source_limit *l)
+{
+	CHECK(l->new_pps <= 1000000 && l->burst <= 1000000 && (l->new_pps || !l->burst));
+	CHECK(l->conns <= SW_CONNS_MAX && l->half_closed <= SW_CONNS_MAX &&
+	      l->stalled <= SW_CONNS_MAX);
+}
+
 /* Whatever was read, all of it is in its range. */
 static void check_ranges(const struct config *c)
 {
@@ -352,6 +372,10 @@ static void check_ranges(const struct config *c)
 		CHECK(s->mode <= SW_MODE_ALWAYS && s->port_first && s->port_first <= s->port_last);
 		CHECK(s->prefix_len <= 128 && s->hold_s <= 86400);
 		check_marks(&s->upper, &s->lower);
+		check_quota(&s->limit[0]);
+		check_quota(&s->limit[1]);
+		CHECK(s->over <= SW_OVER_BAN && s->ban_s <= 2592000 &&
+		      (s->over != SW_OVER_BAN || s->ban_s));
 	}
 	for (size_t i = 0; i < limits_count; i++) {
 		__u32 value = limit_get(&limits[i], &c->limits);

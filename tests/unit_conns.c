@@ -179,8 +179,6 @@ TEST(a_walk_sees_connections_and_nothing_else, "")
 	t.use[SW_TABLE_CONNS].used = 5;
 	t.slot[SW_TABLE_CONNS][6] = a_conn(SW_CLAIMED, 1, 1);
 	t.slot[SW_TABLE_CONNS][7] = a_conn(SW_STATE_MAX, 1, 1);
-	t.slot[SW_TABLE_CONNS][8] = a_conn(SW_ESTABLISHED, 1, 1);
-	t.slot[SW_TABLE_CONNS][8].service = SW_MAX_SERVICES;
 	t.slot[SW_TABLE_HALF][7] = a_conn(SW_SYN_RECEIVED, 1, 1);
 	t.use[SW_TABLE_HALF].used = 1;
 	REQUIRE(walk_next(&w, &conn));

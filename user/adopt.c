@@ -36,7 +36,7 @@ void wait_for_packets(void)
 		usleep(20000);
 }
 
-int adopt_walk(const struct guard *g)
+static int sockets_walk(const struct guard *g)
 {
 	autoclose int link = bpf_link_create(g->prog[PROG_ADOPT], 0, BPF_TRACE_ITER, NULL);
 	autoclose int iter = -1;
@@ -52,6 +52,32 @@ int adopt_walk(const struct guard *g)
 		len = read(iter, none, sizeof(none));
 	while (len > 0 || (len < 0 && (errno == EINTR || errno == EAGAIN)));
 	return len < 0 ? log_err(-errno, "walk the sockets") : 0;
+}
+
+/* Connections that stall are only worth a count where there is a limit on them. */
+static int count_stalled(const struct guard *g, struct sources *src)
+{
+	struct services set;
+	int err = mapio_services(g, &set);
+
+	for (__u32 id = 1; id < SW_MAX_SERVICES && !err; id++)
+		if (set.slot[id].limited)
+			return sources_open(g, src, true);
+	return err;
+}
+
+int adopt_walk(const struct guard *g)
+{
+	autosources struct sources src = { 0 };
+	int err = count_stalled(g, &src);
+
+	if (err)
+		return err;
+	sources_walk_begin(&src);
+	err = sockets_walk(g);
+	if (!err)
+		sources_walk_end(&src);
+	return err;
 }
 
 /*

@@ -37,10 +37,14 @@ enum opt {
 	OPT_CONFIRM = 1 << 20,
 	OPT_DRY_RUN = 1 << 21,
 	OPT_ARM = 1 << 30,
+	OPT_PER_SOURCE = 1ULL << 31,
+	OPT_PER_NET = 1ULL << 32,
+	OPT_OVER = 1ULL << 33,
+	OPT_BANNED = 1ULL << 34,
 };
 
 struct opts {
-	unsigned int given; /* enum opt */
+	__u64 given; /* enum opt */
 	const char *pin;
 	bool json;
 	enum xdp_mode xdp;
@@ -48,7 +52,9 @@ struct opts {
 	__u32 connections;
 	enum sw_mode mode;
 	__u32 host_syns;
-	const char *arm; /* words of arming_read() */
+	const char *arm;            /* words of arming_read() */
+	const char *per[SW_LEVELS]; /* of quota_read() */
+	const char *over;           /* of over_read() */
 	struct conn_query query;
 	struct sw_service service; /* of --service */
 	__u32 interval_s;
@@ -75,13 +81,15 @@ struct invocation {
 /* Options may stand before and behind the command. 0, or the exit code. */
 int options_parse(struct invocation *in, int argc, char **argv);
 /* How the lowest of these is written. */
-const char *option_name(unsigned int given);
+const char *option_name(__u64 given);
 
 /* argv[0] is the first word behind the command. */
 int cmd_attach(const struct opts *o, int argc, char **argv);
 int cmd_detach(const struct opts *o, int argc, char **argv);
 int cmd_adopt(const struct opts *o, int argc, char **argv);
 int cmd_attacks(const struct opts *o, int argc, char **argv);
+int cmd_sources(const struct opts *o, int argc, char **argv);
+int cmd_ban(const struct opts *o, int argc, char **argv);
 int cmd_service(const struct opts *o, int argc, char **argv);
 int cmd_allow(const struct opts *o, int argc, char **argv);
 int cmd_deny(const struct opts *o, int argc, char **argv);

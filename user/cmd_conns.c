@@ -89,7 +89,7 @@ static void conn_json(const struct listing *l, const struct conn *conn)
 	json_u64(j, "age_s", conn_since(c->opened_s, l->now));
 	json_u64(j, "idle_s", conn_idle(c, l->now));
 	json_u64(j, "state_s", conn_since(c->changed_s, l->now));
-	json_name(j, "service", service_of(l, c->service));
+	json_name(j, "service", service_of(l, conn_service(c)));
 	json_bool(j, "confirmed", c->flags & SW_CONN_CONFIRMED);
 	json_bool(j, "outbound", c->flags & SW_CONN_OUTBOUND);
 	json_bool(j, "adopted", c->flags & SW_CONN_ADOPTED);
@@ -107,7 +107,7 @@ static void conn_print(const struct listing *l, const struct conn *conn)
 	const struct sw_conn *c = &conn->c;
 	char client[TEXT_ADDR + 8], server[TEXT_ADDR + 8], age[TEXT_AGE], idle[TEXT_AGE];
 	char flags[FLAG_WORDS];
-	const char *service = service_of(l, c->service);
+	const char *service = service_of(l, conn_service(c));
 
 	printf(CONN_COLUMNS, text_endpoint(c->client, c->client_port, client),
 	       text_endpoint(c->server, c->server_port, server), text_state_name(c->state),
@@ -200,7 +200,7 @@ static void count(const struct listing *l, struct sw_gauge *sum)
 	if (l->by_walk) {
 		while (walk_next(&w, &conn))
 			if (conn_matches(q, &conn.c, l->now))
-				sum[conn.c.service].conns[conn.c.state]++;
+				sum[conn_service(&conn.c)].conns[conn.c.state]++;
 		return;
 	}
 	for (__u32 id = 0; id < SW_MAX_SERVICES; id++) {

@@ -8,6 +8,7 @@
 #include "arming.h"
 #include "cmd.h"
 #include "json.h"
+#include "sources.h"
 #include "table.h"
 #include "util.h"
 
@@ -21,6 +22,12 @@ static void service_options(struct sw_service *s, const struct opts *o)
 		s->host_syns_pps = o->host_syns;
 	if (o->given & OPT_ARM)
 		arming_read(o->arm, s, &why);
+	for (int i = 0; i < SW_LEVELS; i++)
+		if (o->per[i])
+			quota_read(o->per[i], &s->limit[i], &why);
+	if (o->given & OPT_OVER)
+		over_read(o->over, s, &why);
+	quota_settle(s);
 }
 
 static int service_add(const struct guard *g, const struct opts *o, const struct sw_service *want)
@@ -101,9 +108,34 @@ static void marks_json(struct json *j, const char *name, const struct sw_arm_mar
 	json_close(j);
 }
 
-static void service_json(struct json *j, const struct sw_service *s, __u32 id, bool armed)
+static void limits_json(struct json *j, const char *name, const struct sw_source_limit *l)
 {
-	char name[TEXT_SERVICE];
+	json_object(j, name);
+	json_u64(j, "new_per_s", l->new_pps);
+	json_u64(j, "burst", l->burst);
+	json_u64(j, "conns", l->conns);
+	json_u64(j, "half_closed", l->half_closed);
+	json_u64(j, "stalled", l->stalled);
+	json_close(j);
+}
+
+static void over_json(struct json *j, const struct sw_limit_hits *hits)
+{
+	json_object(j, "over_limit");
+	json_u64(j, "new", hits->over[SW_LIMIT_RATE]);
+	json_u64(j, "conns", hits->over[SW_LIMIT_CONNS]);
+	json_u64(j, "half_closed", hits->over[SW_LIMIT_HALF_CLOSED]);
+	json_u64(j, "stalled", hits->over[SW_LIMIT_STALLED]);
+	json_u64(j, "banned", hits->banned);
+	json_u64(j, "bans", hits->bans);
+	json_u64(j, "no_room", hits->no_room);
+	json_close(j);
+}
+
+static void service_json(struct json *j, const struct sw_service *s, __u32 id, bool armed,
+			 const struct sw_limit_hits *hits)
+{
+	char name[TEXT_SERVICE], over[TEXT_COUNT];
 
 	json_object(j, NULL);
 	json_str(j, "service", text_service_name(s, name));
@@ -114,20 +146,32 @@ static void service_json(struct json *j, const struct sw_service *s, __u32 id, b
 	marks_json(j, "upper", &s->upper);
 	marks_json(j, "lower", &s->lower);
 	json_u64(j, "hold_s", s->hold_s);
+	limits_json(j, "per_source", &s->limit[SW_LEVEL_HOST]);
+	limits_json(j, "per_net", &s->limit[SW_LEVEL_NET]);
+	json_str(j, "over", over_text(s, over));
+	if (s->over == SW_OVER_BAN)
+		json_u64(j, "ban_s", s->ban_s);
+	over_json(j, hits);
 	json_close(j);
 }
 
 /* "attack": its marks were passed; what comes of that is the mode's. */
 static void service_print(const struct sw_service *s, bool armed)
 {
-	char name[TEXT_SERVICE], marks[ARMING_TEXT];
+	char name[TEXT_SERVICE], marks[ARMING_TEXT], quota[QUOTA_TEXT], over[TEXT_COUNT];
 
 	printf("%-28s %-8s %-7s %9u  %s\n", text_service_name(s, name), text_mode_name(s->mode),
 	       armed ? "attack" : "calm", s->host_syns_pps, arming_text(s, marks));
+	if (!s->limited)
+		return;
+	printf("  per source %s", quota_text(&s->limit[SW_LEVEL_HOST], quota));
+	printf(", per net %s", quota_text(&s->limit[SW_LEVEL_NET], quota));
+	printf(", over: %s\n", over_text(s, over));
 }
 
 static int service_list(const struct guard *g, const struct opts *o)
 {
+	struct sw_limit_hits hits[SW_MAX_SERVICES];
 	struct sw_arming arming[SW_MAX_SERVICES];
 	__u64 now_ns = clock_ns(CLOCK_MONOTONIC);
 	struct services set;
@@ -136,6 +180,8 @@ static int service_list(const struct guard *g, const struct opts *o)
 
 	if (!err)
 		err = mapio_arming(g, arming);
+	if (!err)
+		err = mapio_limit_hits(g, hits);
 	if (err)
 		return err;
 	if (o->json) {
@@ -149,7 +195,7 @@ static int service_list(const struct guard *g, const struct opts *o)
 		bool armed = arming_is_on(&arming[id], s, now_ns);
 
 		if (s->port_first && o->json)
-			service_json(&j, s, id, armed);
+			service_json(&j, s, id, armed, &hits[id]);
 		else if (s->port_first)
 			service_print(s, armed);
 	}
@@ -198,15 +244,15 @@ static int parse_words(const struct opts *o, int argc, char **argv, const struct
 		return 2;
 	if (!(*verb)->run) {
 		if (o->given)
-			return log_usage("service list takes no --mode, --host-syns or --arm");
+			return log_usage("service list takes no options");
 		return no_arguments("service list", argc - 1, argv + 1);
 	}
 	if (argc != 3)
 		return log_usage("service %s needs PREFIX|any and PORT[-PORT]", argv[0]);
 	if ((*verb)->run == service_del && o->given)
-		return log_usage("service del takes no --mode, --host-syns or --arm");
+		return log_usage("service del takes no options");
 	if ((*verb)->run == service_set && !o->given)
-		return log_usage("service set needs --mode, --host-syns or --arm");
+		return log_usage("service set needs an option: see synwarden service --help");
 	if (text_service(argv[1], argv[2], want, &why))
 		return log_usage("%s", why.text);
 	return 0;

@@ -4,6 +4,7 @@
 
 #include "arming.h"
 #include "config.h"
+#include "sources.h"
 #include "table.h"
 
 struct differ {
@@ -17,7 +18,7 @@ static void tell(struct differ *d, enum config_has section, const char *fmt, ...
 
 static void tell(struct differ *d, enum config_has section, const char *fmt, ...)
 {
-	char words[512];
+	char words[700];
 	va_list args;
 
 	d->changes++;
@@ -68,27 +69,52 @@ static const struct sw_service *find_service(const struct config *c, const struc
 	return NULL;
 }
 
-/* The marks of `s` that `than` has not, as --arm takes them. */
-static void other_marks(const struct sw_service *s, const struct sw_service *than,
-			char buf[ARMING_TEXT])
+/* Has the list of words with commas between this one? Then it is skipped. */
+static bool has_word(const char *words, const char *word, size_t len)
 {
-	char mine[ARMING_TEXT], theirs[ARMING_TEXT];
-	char *m = mine, *t = theirs, *one, *other;
+	for (; *words; words += strcspn(words, ","), words += *words == ',')
+		if (strcspn(words, ",") == len && !memcmp(words, word, len))
+			return true;
+	return false;
+}
+
+/*
+ * The words of `mine` that `theirs` has not, and "KEY=off" for a key that only they have; as the
+ * command line takes them, with its option in front. Of "off" nothing is one of its words.
+ */
+static size_t other_words(const char *option, const char *mine, const char *theirs, char *buf,
+			  size_t size)
+{
 	size_t n = 0;
 
-	arming_text(s, mine);
-	arming_text(than, theirs);
+	mine = strcmp(mine, "off") ? mine : "";
+	theirs = strcmp(theirs, "off") ? theirs : "";
 	buf[0] = '\0';
-	while ((one = strsep(&m, ",")) && (other = strsep(&t, ",")))
-		if (strcmp(one, other))
-			n += (size_t)snprintf(buf + n, ARMING_TEXT - n, "%s%s", n ? "," : "", one);
+	for (const char *w = mine; *w; w += strcspn(w, ","), w += *w == ',') {
+		int len = (int)strcspn(w, ",");
+
+		if (!has_word(theirs, w, (size_t)len))
+			n += (size_t)snprintf(buf + n, size - n, "%s%.*s", n ? "," : option, len,
+					      w);
+	}
+	for (const char *w = theirs; *w; w += strcspn(w, ","), w += *w == ',') {
+		size_t len = strcspn(w, "=") + 1;
+		const char *m = mine;
+
+		while (*m && strncmp(m, w, len))
+			m += strcspn(m, ","), m += *m == ',';
+		if (!*m)
+			n += (size_t)snprintf(buf + n, size - n, "%s%.*soff", n ? "," : option,
+					      (int)len, w);
+	}
+	return n;
 }
 
 /* The options that `s` needs in order not to be `than`; "" for none. */
 static void other_options(const struct sw_service *s, const struct sw_service *than, char *buf,
 			  size_t size)
 {
-	char mine[SETTING_TEXT], theirs[SETTING_TEXT], marks[ARMING_TEXT];
+	char mine[ARMING_TEXT], theirs[ARMING_TEXT];
 	size_t n = 0;
 
 	buf[0] = '\0';
@@ -98,15 +124,20 @@ static void other_options(const struct sw_service *s, const struct sw_service *t
 		if (strcmp(setting_text(row, s, mine), setting_text(row, than, theirs)))
 			n += (size_t)snprintf(buf + n, size - n, " %s %s", row->option, mine);
 	}
-	other_marks(s, than, marks);
-	if (*marks)
-		snprintf(buf + n, size - n, " --arm %s", marks);
+	n += other_words(" --arm ", arming_text(s, mine), arming_text(than, theirs), buf + n,
+			 size - n);
+	n += other_words(" --per-source ", quota_text(&s->limit[SW_LEVEL_HOST], mine),
+			 quota_text(&than->limit[SW_LEVEL_HOST], theirs), buf + n, size - n);
+	n += other_words(" --per-net ", quota_text(&s->limit[SW_LEVEL_NET], mine),
+			 quota_text(&than->limit[SW_LEVEL_NET], theirs), buf + n, size - n);
+	if (strcmp(over_text(s, mine), over_text(than, theirs)))
+		snprintf(buf + n, size - n, " --over %s", over_text(s, mine));
 }
 
 static void diff_services(struct differ *d)
 {
 	const struct config *r = d->running, *f = d->file;
-	char name[TEXT_SERVICE], options[200];
+	char name[TEXT_SERVICE], options[500];
 
 	/* what ends makes room for what comes */
 	for (__u32 i = 0; i < r->services; i++)

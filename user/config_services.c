@@ -4,6 +4,7 @@
 
 #include "arming.h"
 #include "config_read.h"
+#include "sources.h"
 
 /* Prefix and ports may stand in any order, and are read together. */
 struct draft {
@@ -41,13 +42,21 @@ static void take_host_syns(struct reader *r, const struct node *n, void *object)
 		     &((struct draft *)object)->service);
 }
 
-/* "UPPER", "UPPER:LOWER", "off", or [UPPER, LOWER]; as --arm takes it. */
-static void take_mark(struct reader *r, const struct node *n, void *object)
+/*
+ * Settings of several words, which the command line takes as "syns=5000:2500,hold=30s": here each
+ * has a line of its own, or all stand in one as there.
+ */
+struct group {
+	int (*read)(const char *word, struct sw_service *s, struct text_why *why);
+	/* one word, which may not stand without another */
+	int (*read_alone)(const char *word, struct sw_service *s, struct text_why *why);
+};
+
+/* "KEY=VALUE", where a list of two is UPPER:LOWER. */
+static bool group_word(struct reader *r, const struct node *n, char *word, size_t size)
 {
 	const struct node *second = NULL, *first = n;
 	const char *upper, *lower = NULL;
-	char word[ARMING_TEXT];
-	struct text_why why;
 
 	if (n->kind == NODE_LIST) {
 		first = n->child;
@@ -55,37 +64,119 @@ static void take_mark(struct reader *r, const struct node *n, void *object)
 		if (n->children != 2) {
 			faults_add(r->faults, n->at, "%s: UPPER or [UPPER, LOWER] expected",
 				   n->key->text);
-			return;
+			return false;
 		}
 		lower = read_scalar(r, second, n->key->text, "a number");
 	}
-	upper = read_scalar(r, first, n->key->text, "UPPER or [UPPER, LOWER]");
+	upper = read_scalar(r, first, n->key->text, "a number or off");
 	if (!upper || (second && !lower))
-		return;
-	if (strchr(upper, ',') || (lower && strchr(lower, ',')) ||
-	    snprintf(word, sizeof(word), "%s=%s%s%s", n->key->text, upper, lower ? ":" : "",
-		     lower ? lower : "") >= (int)sizeof(word))
-		faults_add(r->faults, n->at, "bad %s '%.40s': UPPER or UPPER:LOWER expected",
+		return false;
+	if (strpbrk(upper, ",=") || (lower && strpbrk(lower, ",=")) ||
+	    snprintf(word, size, "%s=%s%s%s", n->key->text, upper, lower ? ":" : "",
+		     lower ? lower : "") >= (int)size) {
+		faults_add(r->faults, n->at, "bad %s '%.40s': a number or off expected",
 			   n->key->text, upper);
-	else if (arming_read(word, &((struct draft *)object)->service, &why))
+		return false;
+	}
+	return true;
+}
+
+/* Each word by itself, for the place of its fault; then all of them together. */
+static void read_group(struct reader *r, const struct node *n, const struct group *group,
+		       const char *const *names, size_t count, struct sw_service *s)
+{
+	char words[ARMING_TEXT + QUOTA_TEXT] = "", word[64];
+	unsigned int faults = r->faults->total;
+	struct text_why why;
+
+	if (n->kind == NODE_SCALAR && !node_is_empty(n)) {
+		if (group->read(n->text, s, &why))
+			faults_add(r->faults, n->at, "%s", why.text);
+		return;
+	}
+	if (!read_is(r, n, NODE_MAP, n->key->text))
+		return;
+	for (const struct node *v = n->child; v; v = v->next) {
+		struct sw_service alone = *s;
+		size_t i = 0, len = strlen(words);
+
+		if (v->key->kind == NODE_BAD)
+			continue;
+		while (i < count && strcmp(names[i], v->key->text))
+			i++;
+		if (i == count)
+			read_unknown(r, v->key, n->key->text, names, count, sizeof(*names));
+		else if (group_word(r, v, word, sizeof(word)) &&
+			 group->read_alone(word, &alone, &why))
+			faults_add(r->faults, v->at, "%s", why.text);
+		else if (r->faults->total == faults)
+			snprintf(words + len, sizeof(words) - len, "%s%s", len ? "," : "", word);
+	}
+	if (*words && r->faults->total == faults && group->read(words, s, &why))
 		faults_add(r->faults, n->at, "%s", why.text);
 }
 
-static const struct known_key arm_keys[] = {
-	{ "syns", take_mark },
-	{ "half-open", take_mark },
-	{ "unfinished", take_mark },
-	{ "hold", take_mark },
-};
-
 static void take_arm(struct reader *r, const struct node *n, void *object)
 {
-	read_map(r, n, arm_keys, ARRAY_SIZE(arm_keys), "arm", object);
+	static const char *const names[] = { "syns", "half-open", "unfinished", "hold" };
+	static const struct group group = { arming_read, arming_read };
+
+	read_group(r, n, &group, names, ARRAY_SIZE(names), &((struct draft *)object)->service);
+}
+
+static int read_source(const char *word, struct sw_service *s, struct text_why *why)
+{
+	return quota_read(word, &s->limit[SW_LEVEL_HOST], why);
+}
+
+static int read_net(const char *word, struct sw_service *s, struct text_why *why)
+{
+	return quota_read(word, &s->limit[SW_LEVEL_NET], why);
+}
+
+/* A burst has a rate behind it. */
+static int read_quota_alone(const char *word, struct sw_service *s, struct text_why *why)
+{
+	s->limit[0].new_pps = 1;
+	return quota_read(word, &s->limit[0], why);
+}
+
+static const char *const quota_names[] = { "new", "burst", "conns", "half-closed", "stalled" };
+
+static void take_source(struct reader *r, const struct node *n, void *object)
+{
+	static const struct group group = { read_source, read_quota_alone };
+
+	read_group(r, n, &group, quota_names, ARRAY_SIZE(quota_names),
+		   &((struct draft *)object)->service);
+}
+
+static void take_net(struct reader *r, const struct node *n, void *object)
+{
+	static const struct group group = { read_net, read_quota_alone };
+
+	read_group(r, n, &group, quota_names, ARRAY_SIZE(quota_names),
+		   &((struct draft *)object)->service);
+}
+
+static void take_over(struct reader *r, const struct node *n, void *object)
+{
+	const char *word = read_scalar(r, n, "over", "count, drop or ban:TIME");
+	struct text_why why;
+
+	if (word && over_read(word, &((struct draft *)object)->service, &why))
+		faults_add(r->faults, n->at, "%s", why.text);
 }
 
 static const struct known_key service_keys[] = {
-	{ "prefix", take_prefix },       { "ports", take_ports }, { "mode", take_mode },
-	{ "host-syns", take_host_syns }, { "arm", take_arm },
+	{ "prefix", take_prefix },
+	{ "ports", take_ports },
+	{ "mode", take_mode },
+	{ "host-syns", take_host_syns },
+	{ "arm", take_arm },
+	{ "per-source", take_source },
+	{ "per-net", take_net },
+	{ "over", take_over },
 };
 
 /* Each with its own place, so that both are told if both are wrong. */
@@ -123,6 +214,7 @@ static void read_service(struct reader *r, const struct node *n)
 		return;
 	service_defaults(&d.service);
 	read_map(r, n, service_keys, ARRAY_SIZE(service_keys), "services", &d);
+	quota_settle(&d.service);
 	if (!read_words(r, n, &d))
 		return;
 	same = services_overlap(&r->seen, &d.service);

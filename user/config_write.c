@@ -7,6 +7,7 @@
 
 #include "arming.h"
 #include "config.h"
+#include "sources.h"
 #include "table.h"
 
 static const char head[] =
@@ -81,22 +82,26 @@ static void write_connections(const struct config *c, FILE *out)
 /* --- services ----------------------------------------------------------------------------- */
 
 /* "syns=5000:2500,hold=30s" as "{ syns: 5000:2500, hold: 30s }". */
-static void write_marks(const struct sw_service *s, FILE *out)
+static void write_group(const char *indent, const char *key, const char *words, FILE *out)
 {
-	char text[ARMING_TEXT];
-
+	fprintf(out, "%s  %s: ", indent, key);
+	if (!strchr(words, '=')) {
+		fprintf(out, "%s\n", words);
+		return;
+	}
 	fprintf(out, "{ ");
-	for (const char *c = arming_text(s, text); *c; c++) {
-		if (*c == '=' || *c == ',')
-			fprintf(out, *c == '=' ? ": " : ", ");
+	for (; *words; words++) {
+		if (*words == '=' || *words == ',')
+			fprintf(out, *words == '=' ? ": " : ", ");
 		else
-			fputc(*c, out);
+			fputc(*words, out);
 	}
 	fprintf(out, " }\n");
 }
 
 static void write_service(const struct sw_service *s, const char *indent, FILE *out)
 {
+	char marks[ARMING_TEXT], quota[QUOTA_TEXT], over[TEXT_COUNT];
 	char name[TEXT_SERVICE], text[SETTING_TEXT], *ports;
 
 	text_service_name(s, name);
@@ -108,8 +113,10 @@ static void write_service(const struct sw_service *s, const char *indent, FILE *
 	for (unsigned int i = 0; i < SERVICE_SETTINGS; i++)
 		fprintf(out, "%s  %s: %s\n", indent, service_settings[i].name,
 			setting_text(&service_settings[i], s, text));
-	fprintf(out, "%s  arm: ", indent);
-	write_marks(s, out);
+	write_group(indent, "arm", arming_text(s, marks), out);
+	write_group(indent, "per-source", quota_text(&s->limit[SW_LEVEL_HOST], quota), out);
+	write_group(indent, "per-net", quota_text(&s->limit[SW_LEVEL_NET], quota), out);
+	write_group(indent, "over", over_text(s, over), out);
 }
 
 static void write_services_help(FILE *out)
@@ -125,12 +132,19 @@ static void write_services_help(FILE *out)
 		"prefix wins.\n");
 	for (unsigned int i = 0; i < SERVICE_SETTINGS; i++)
 		fprintf(out, "#   %s: %s\n", service_settings[i].name, service_settings[i].help);
-	fprintf(out, "#   arm: when mode auto answers with cookies, UPPER:LOWER mark each, or off: "
-		     "new SYNs per\n"
-		     "#        second, half-open connections, percent of handshakes that do not "
-		     "end; and for\n"
-		     "#        how long it stays armed once below the lower marks\n"
-		     "# One with its defaults:\n");
+	fprintf(out,
+		"#   arm: when mode auto answers with cookies, UPPER:LOWER mark each, or off: "
+		"new SYNs per\n"
+		"#        second, half-open connections, percent of handshakes that do not "
+		"end; and for\n"
+		"#        how long it stays armed once below the lower marks\n"
+		"#   per-source, per-net: what one source (/32, /64), one network (/24, /48) may "
+		"have: new\n"
+		"#        connections a second, a burst of them, conns at a time, half-closed, "
+		"stalled, as in\n"
+		"#        { new: 50, burst: 100, conns: 200, half-closed: 50, stalled: 10 }\n"
+		"#   over: what becomes of more: count, drop, or ban:TIME\n"
+		"# One with its defaults:\n");
 	service_defaults(&s);
 	write_service(&s, "#  ", out);
 }

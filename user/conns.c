@@ -32,7 +32,7 @@ bool conn_matches(const struct conn_query *q, const struct sw_conn *c, __u32 now
 	__u32 age = conn_since(c->opened_s, now);
 
 	return (!q->states || q->states >> c->state & 1) &&
-	       (!q->service || q->service == c->service) && age >= q->older_s &&
+	       (!q->service || q->service == conn_service(c)) && age >= q->older_s &&
 	       age <= q->younger_s && addr_in_prefix(c->client, q->source, q->source_len);
 }
 

@@ -43,6 +43,9 @@ static const char *const map_names[] = {
 	[MAP_ATTACKS] = "sw_attacks",
 	[MAP_LISTS] = "sw_lists",
 	[MAP_LIST_HITS] = "sw_list_hits",
+	[MAP_SOURCES] = "sw_sources",
+	[MAP_SUSPECT] = "sw_suspect",
+	[MAP_LIMIT_HITS] = "sw_limit_hits",
 };
 _Static_assert(ARRAY_SIZE(map_names) == MAP_ID_MAX, "a name for each map");
 
@@ -75,6 +78,8 @@ static int size_maps(struct synwarden_bpf *skel, const struct sw_boot *boot)
 					       boot->buckets[SW_TABLE_HALF] * SW_WAYS);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.sw_live, 2 * boot->live_words);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.sw_sources, boot->sources);
 	return err;
 }
 

@@ -9,7 +9,7 @@
 struct command {
 	const char *name;
 	int (*run)(const struct opts *o, int argc, char **argv);
-	unsigned int accepts; /* enum opt */
+	__u64 accepts; /* enum opt */
 	const char *args;
 	const char *help;
 };
@@ -27,6 +27,7 @@ struct command {
 
 #define ATTACH_OPTS \
 	(OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE | OPT_CONFIG | OPT_FORCE)
+#define SERVICE_OPTS (OPT_MODE | OPT_HOST_SYNS | OPT_ARM | OPT_PER_SOURCE | OPT_PER_NET | OPT_OVER)
 
 static const struct command commands[] = {
 	{ "attach", cmd_attach, ATTACH_OPTS,
@@ -35,10 +36,11 @@ static const struct command commands[] = {
 	  "guard these devices" },
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },
-	{ "service", cmd_service, OPT_MODE | OPT_HOST_SYNS | OPT_ARM,
+	{ "service", cmd_service, SERVICE_OPTS,
 	  "add|set|del PREFIX|any PORT[-PORT] [--mode off|monitor|auto|always] [--host-syns N]\n"
 	  "\t[--arm syns=UPPER[:LOWER],half-open=UPPER[:LOWER],unfinished=PERCENT[:PERCENT],hold=TIME]\n"
-	  "\tor list",
+	  "\t[--per-source new=N,burst=N,conns=N,half-closed=N,stalled=N|off] [--per-net ...]\n"
+	  "\t[--over count|drop|ban:TIME], or list",
 	  "what is guarded, and how strictly" },
 	{ "allow", cmd_allow, LIST_OPTS, LIST_ARGS, "sources that the deny list does not refuse" },
 	{ "deny", cmd_deny, LIST_OPTS, LIST_ARGS, "sources that may open no connection" },
@@ -47,6 +49,9 @@ static const struct command commands[] = {
 	{ "status", cmd_status, 0, "", "the guard and its devices" },
 	{ "stats", cmd_stats, 0, "", "packets by service and reason" },
 	{ "attacks", cmd_attacks, 0, "", "when services were armed, why, how high and how long" },
+	{ "sources", cmd_sources, OPT_LIMIT | OPT_BANNED, "[--banned] [--limit N]",
+	  "sources of services with limits, those with most connections first" },
+	{ "ban", cmd_ban, 0, "list, or del PREFIX|all", "sources that are banned for a time" },
 	{ "conns", cmd_conns, CONNS_OPTS,
 	  "[--state STATE[,STATE...]] [--service PREFIX|any PORT[-PORT]] [--source PREFIX]\n"
 	  "\t[--older TIME] [--younger TIME] [--sort age|idle|client|state] [--reverse]\n"
@@ -110,9 +115,9 @@ static int unknown_command(const char *name)
 	return 2;
 }
 
-static int check_accepted(const struct command *c, unsigned int given)
+static int check_accepted(const struct command *c, __u64 given)
 {
-	unsigned int wrong = given & ~c->accepts;
+	__u64 wrong = given & ~c->accepts;
 
 	if (!wrong)
 		return 0;

@@ -14,12 +14,27 @@
 #include "util.h"
 
 static const char *const map_label[] = {
-	[MAP_SERVICES] = "services",   [MAP_PORTS] = "ports",     [MAP_PREFIXES] = "prefixes",
-	[MAP_SETTINGS] = "settings",   [MAP_KEYS] = "keys",       [MAP_KEYSCHED] = "keysched",
-	[MAP_DEVS] = "devs",           [MAP_STATS] = "stats",     [MAP_RX] = "rx",
-	[MAP_LIVE] = "live",           [MAP_EVENTS] = "events",   [MAP_CONNS] = "conns",
-	[MAP_HALF] = "half",           [MAP_GAUGES] = "gauges",   [MAP_TABLES] = "tables",
-	[MAP_ARMING] = "arming",       [MAP_ATTACKS] = "attacks", [MAP_LISTS] = "lists",
+	[MAP_SERVICES] = "services",
+	[MAP_PORTS] = "ports",
+	[MAP_PREFIXES] = "prefixes",
+	[MAP_SETTINGS] = "settings",
+	[MAP_KEYS] = "keys",
+	[MAP_KEYSCHED] = "keysched",
+	[MAP_DEVS] = "devs",
+	[MAP_STATS] = "stats",
+	[MAP_RX] = "rx",
+	[MAP_LIVE] = "live",
+	[MAP_EVENTS] = "events",
+	[MAP_CONNS] = "conns",
+	[MAP_HALF] = "half",
+	[MAP_GAUGES] = "gauges",
+	[MAP_TABLES] = "tables",
+	[MAP_ARMING] = "arming",
+	[MAP_ATTACKS] = "attacks",
+	[MAP_SOURCES] = "sources",
+	[MAP_SUSPECT] = "suspect",
+	[MAP_LIMIT_HITS] = "limit_hits",
+	[MAP_LISTS] = "lists",
 	[MAP_LIST_HITS] = "list_hits",
 };
 _Static_assert(ARRAY_SIZE(map_label) == MAP_ID_MAX, "a label for each map");
@@ -176,6 +191,11 @@ int mapio_config_write(const struct guard *g, __u32 half, const struct services 
 int mapio_arming(const struct guard *g, struct sw_arming list[SW_MAX_SERVICES])
 {
 	return array_get(g, MAP_ARMING, list, SW_MAX_SERVICES, sizeof(list[0]));
+}
+
+int mapio_limit_hits(const struct guard *g, struct sw_limit_hits list[SW_MAX_SERVICES])
+{
+	return array_get(g, MAP_LIMIT_HITS, list, SW_MAX_SERVICES, sizeof(list[0]));
 }
 
 int mapio_attacks(const struct guard *g, struct sw_attack list[SW_ATTACKS])

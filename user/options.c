@@ -7,10 +7,11 @@
 
 #include "arming.h"
 #include "cmd.h"
+#include "sources.h"
 #include "util.h"
 
 /* Options of single commands have the number of their bit behind this; these are for all. */
-#define ARG_OPT(bit) (1024 + __builtin_ctz(bit))
+#define ARG_OPT(bit) (1024 + __builtin_ctzll(bit))
 enum {
 	ARG_PIN = 256,
 	ARG_HELP,
@@ -29,6 +30,10 @@ static const struct option long_options[] = {
 	{ "all", no_argument, NULL, ARG_OPT(OPT_ALL) },
 	{ "mode", required_argument, NULL, ARG_OPT(OPT_MODE) },
 	{ "host-syns", required_argument, NULL, ARG_OPT(OPT_HOST_SYNS) },
+	{ "per-source", required_argument, NULL, ARG_OPT(OPT_PER_SOURCE) },
+	{ "per-net", required_argument, NULL, ARG_OPT(OPT_PER_NET) },
+	{ "over", required_argument, NULL, ARG_OPT(OPT_OVER) },
+	{ "banned", no_argument, NULL, ARG_OPT(OPT_BANNED) },
 	{ "arm", required_argument, NULL, ARG_OPT(OPT_ARM) },
 	{ "follow", no_argument, NULL, ARG_OPT(OPT_FOLLOW) },
 	{ "state", required_argument, NULL, ARG_OPT(OPT_STATE) },
@@ -53,7 +58,7 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-const char *option_name(unsigned int given)
+const char *option_name(__u64 given)
 {
 	for (size_t i = 0; given && long_options[i].name; i++)
 		if (long_options[i].val == ARG_OPT(given))
@@ -177,7 +182,7 @@ static int set_ttl(__u32 *seconds, struct text_why *why)
 }
 
 /* Options of `conns`. */
-static int set_query(struct opts *o, unsigned int opt, int argc, char **argv, struct text_why *why)
+static int set_query(struct opts *o, __u64 opt, int argc, char **argv, struct text_why *why)
 {
 	struct conn_query *q = &o->query;
 
@@ -206,7 +211,7 @@ static int set_query(struct opts *o, unsigned int opt, int argc, char **argv, st
 	}
 }
 
-static int set_option(struct opts *o, unsigned int opt, int argc, char **argv, struct text_why *why)
+static int set_option(struct opts *o, __u64 opt, int argc, char **argv, struct text_why *why)
 {
 	o->given |= opt;
 	switch (opt) {
@@ -222,6 +227,13 @@ static int set_option(struct opts *o, unsigned int opt, int argc, char **argv, s
 	case OPT_HOST_SYNS:
 		return set_number("host-syns", "SYNs per second and CPU", 0, ~0U, &o->host_syns,
 				  why);
+	case OPT_PER_SOURCE:
+	case OPT_PER_NET:
+		o->per[opt == OPT_PER_NET] = optarg;
+		return quota_read(optarg, &(struct sw_source_limit){ 0 }, why);
+	case OPT_OVER:
+		o->over = optarg;
+		return over_read(optarg, &(struct sw_service){ 0 }, why);
 	case OPT_ARM:
 		o->arm = optarg;
 		return arming_read(optarg, &(struct sw_service){ 0 }, why);
@@ -277,7 +289,7 @@ int options_parse(struct invocation *in, int argc, char **argv)
 		if (arg == '?')
 			return unknown_option(argv, optind > at ? optind - 1 : optind);
 		if (arg >= ARG_OPT(1) ?
-			    set_option(&in->o, 1U << (arg - ARG_OPT(1)), argc, argv, &why) :
+			    set_option(&in->o, 1ULL << (arg - ARG_OPT(1)), argc, argv, &why) :
 			    set_common(in, arg, &why))
 			return log_usage("%s", why.text);
 		at = optind;

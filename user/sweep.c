@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "kernel.h"
 #include "table.h"
@@ -113,6 +114,7 @@ static void free_due(const struct tables *t, struct sweep *s, const __u32 *timeo
 int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 {
 	autoclose int lock = sweep_lock(g);
+	struct services services;
 	struct sw_settings set;
 	__u32 now = conn_now();
 	bool fresh;
@@ -122,6 +124,10 @@ int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 		return err;
 	fresh = find_due(t, s, set.timeout_s, now);
 	rearm(g, t);
+	err = mapio_services(g, &services);
+	if (err)
+		return err;
+	sources_suspect(&t->sources, &services, clock_ns(CLOCK_MONOTONIC));
 	if (!s->may_ask || (!fresh && !s->rebuild))
 		return 0;
 	err = s->rebuild ? adopt_run(g) : adopt_walk(g);

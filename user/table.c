@@ -44,6 +44,9 @@ void tables_size(struct sw_boot *boot, __u32 connections)
 	boot->max[SW_TABLE_HALF] = half < SW_CONNS_MIN ? SW_CONNS_MIN : half;
 	for (__u32 i = 0; i < SW_TABLE_MAX; i++)
 		boot->buckets[i] = buckets_for(boot->max[i]);
+	boot->sources = SW_SOURCES_MIN;
+	while (boot->sources < connections / SW_SOURCE_SHARE)
+		boot->sources *= 2;
 	/* 16 bits a connection: with all of them live 1 of 16 unknown tuples is asked for */
 	boot->live_words = SW_LIVE_WORDS;
 	while ((__u64)boot->live_words * 64 < 16ULL * connections)
@@ -57,7 +60,7 @@ static size_t mapped_size(size_t element, __u32 count)
 	return (element * count + page - 1) / page * page;
 }
 
-static int map_array(int fd, size_t element, __u32 count, bool change, void *out)
+int map_array(int fd, size_t element, __u32 count, bool change, void *out)
 {
 	void *at = mmap(NULL, mapped_size(element, count), PROT_READ | (change ? PROT_WRITE : 0),
 			MAP_SHARED, fd, 0);
@@ -66,6 +69,12 @@ static int map_array(int fd, size_t element, __u32 count, bool change, void *out
 		return -errno;
 	memcpy(out, &at, sizeof(at));
 	return 0;
+}
+
+void unmap_array(void *at, size_t element, __u32 count)
+{
+	if (at)
+		munmap(at, mapped_size(element, count));
 }
 
 int tables_open(const struct guard *g, struct tables *t, bool change)
@@ -88,21 +97,22 @@ int tables_open(const struct guard *g, struct tables *t, bool change)
 	if (!err)
 		err = map_array(g->map[MAP_TABLES], sizeof(struct sw_table_use), SW_TABLE_MAX,
 				change, &t->use);
-	if (!err)
-		return 0;
-	tables_close(t);
-	return log_err(err, "map the connection tables");
+	if (err)
+		err = log_err(err, "map the connection tables");
+	else
+		err = sources_open(g, &t->sources, change);
+	if (err)
+		tables_close(t);
+	return err;
 }
 
 void tables_close(struct tables *t)
 {
 	for (__u32 i = 0; i < SW_TABLE_MAX; i++)
-		if (t->slot[i])
-			munmap(t->slot[i], mapped_size(sizeof(struct sw_conn), t->slots[i]));
-	if (t->gauge)
-		munmap(t->gauge, mapped_size(sizeof(struct sw_gauge), SW_MAX_SERVICES));
-	if (t->use)
-		munmap(t->use, mapped_size(sizeof(struct sw_table_use), SW_TABLE_MAX));
+		unmap_array(t->slot[i], sizeof(struct sw_conn), t->slots[i]);
+	unmap_array(t->gauge, sizeof(struct sw_gauge), SW_MAX_SERVICES);
+	unmap_array(t->use, sizeof(struct sw_table_use), SW_TABLE_MAX);
+	sources_close(&t->sources);
 	memset(t, 0, sizeof(*t));
 }
 
@@ -164,10 +174,10 @@ static union conn_word word_of(const struct sw_conn *c)
 	};
 }
 
-/* Pinned maps are input: what is no state and no service is no connection either. */
+/* Pinned maps are input: what is no state is no connection either. */
 static bool in_use(union conn_word w)
 {
-	return w.state > SW_CLAIMED && w.state < SW_STATE_MAX && w.service < SW_MAX_SERVICES;
+	return w.state > SW_CLAIMED && w.state < SW_STATE_MAX;
 }
 
 /*
@@ -247,7 +257,8 @@ bool conn_free(const struct tables *t, const struct conn *conn)
 
 	if (!word_swap(t, conn, word_of(c), unused))
 		return false;
-	count_down(&t->gauge[c->service].conns[c->state]);
+	count_down(&t->gauge[conn_service(c)].conns[c->state]);
+	source_uncount(&t->sources, c);
 	count_down(&t->use[conn->table].used);
 	if (is_fin_pending(c))
 		count_down(&t->use[SW_TABLE_CONNS].fin_pending);
@@ -279,7 +290,7 @@ __u32 tables_forget(const struct tables *t, __u32 service)
 	for (__u32 i = 0; i < SW_STATE_MAX; i++)
 		left += gauge.conns[i];
 	while (freed < left && walk_next(&w, &conn)) {
-		if (conn.c.service != service)
+		if (conn_service(&conn.c) != service)
 			continue;
 		while (!conn_free(t, &conn))
 			if (!conn_again(t, &conn))

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "sources.h"
 #include "synwarden.h"
 
 struct guard;
@@ -20,8 +21,19 @@ struct tables {
 	__u32 slots[SW_TABLE_MAX];
 	struct sw_gauge *gauge;   /* SW_MAX_SERVICES */
 	struct sw_table_use *use; /* SW_TABLE_MAX */
+	struct sources sources;
 };
 #define autotables __attribute__((cleanup(tables_close)))
+
+/* Its id; the byte has a mark, too. */
+static inline __u32 conn_service(const struct sw_conn *c)
+{
+	return c->service & (SW_MAX_SERVICES - 1);
+}
+
+/* Maps an array to be read, or changed; silent. */
+int map_array(int fd, size_t element, __u32 count, bool change, void *out);
+void unmap_array(void *at, size_t element, __u32 count);
 
 /* What sw_boot says for so many connections: pure. */
 void tables_size(struct sw_boot *boot, __u32 connections);
