@@ -204,7 +204,7 @@ static const struct {
 	uint8_t len;
 } shape_options[] = {
 	{ OPT_MSS1460, 4 },       { "\x01\x01" SACK_OK, 4 }, { "\x01\x01" OPT_TS, 12 },
-	{ "\x01" WS("\x07"), 4 }, { "\xfd\x08" NOPS, 8 },    { "\x22\x02\x01\x01", 4 },
+	{ "\x01" WS("\x07"), 4 }, { "\xfd\x0c" NOPS, 12 },   { "\x22\x02\x01\x01", 4 },
 };
 
 static void shape_run(struct spec *s, unsigned int mask)
