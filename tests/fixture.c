@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 
 #include "fixture.h"
+#include "fixture_lists.h"
 #include "fixture_parts.h"
 #include "synwarden.skel.h"
 #include "boot.h"
@@ -322,6 +323,7 @@ static void guard_defaults(void)
 	service_write(SERVICE_TLS6, SERVER6, 128, 443, 443, SW_MODE_ALWAYS, 0);
 	service_write(SERVICE_RANGE, NULL, 0, 8000, 8009, SW_MODE_ALWAYS, 0);
 	service_write(SERVICE_HOST_SYNS, NULL, 0, 81, 81, SW_MODE_ALWAYS, 0);
+	lists_clear();
 	maps_forget();
 	map_zero("sw_stats");
 	map_zero("sw_rx");

@@ -36,7 +36,7 @@ policy_up() {
 
 entries() { guard "$1" list -j | jq '.entries | length'; }
 
-test_denied_clients_stay_out_and_allowed_ones_come_in() { # J01 J02
+test_denied_clients_stay_out_and_allowed_ones_come_in() { # P01 P02
 	policy_up
 	comes $C4 10.9.0.3 10.8.0.1 $C6 fd09::3 fd09:0:0:7::1
 	guard deny add 10.9.0.0/24 fd09::/64 --comment "the neighbours"

@@ -266,6 +266,46 @@ TEST(synack_cap_holds_for_a_whole_source_prefix, "I01")
 	expect(&syn, XDP_TX, SW_TX_SYNACK, SERVICE_WEB);
 }
 
+/* So many SYN-ACKs a second and CPU, whoever asks; the count is exact, and monitor's the same. */
+TEST(synack_total_is_a_cap_on_all_of_them, "I01")
+{
+	static const enum sw_mode modes[] = { SW_MODE_ALWAYS, SW_MODE_MONITOR };
+	struct spec syn = { .flags = SYN };
+	char src[32];
+
+	listen_on(4, 80, 8);
+	listen_on(6, 80, 8);
+	guard.settings.synack_total_pps = 20;
+	settings_write();
+	for (size_t m = 0; m < ARRAY_SIZE(modes); m++) {
+		bool enforced = modes[m] == SW_MODE_ALWAYS;
+		unsigned int sent = 0;
+
+		services_mode(modes[m]);
+		budget_settle();
+		for (int i = 0; i < 50; i++) {
+			struct result r;
+
+			snprintf(src, sizeof(src), i % 2 ? "203.0.%d.7" : "2001:db8:%x::7", i);
+			r = run_spec(&(struct spec){
+				.family = i % 2 ? 4 : 6, .flags = SYN, .src = src });
+			sent += r.reason == SW_TX_SYNACK;
+			CHECK_EQ(r.reason, i < 20 ? SW_TX_SYNACK : SW_DROP_SYNACK_TOTAL);
+			CHECK_EQ(r.action, !enforced ? XDP_PASS : i < 20 ? XDP_TX : XDP_DROP);
+		}
+		CHECK_EQ(sent, 20);
+	}
+	CHECK_EQ(counter_of(SW_DROP_SYNACK_TOTAL), 60);
+	CHECK_EQ(counter_of(SW_TX_SYNACK), 40);
+	sleep_ms(1100);
+	services_mode(SW_MODE_ALWAYS);
+	expect(&syn, XDP_TX, SW_TX_SYNACK, SERVICE_WEB);
+	guard.settings.synack_total_pps = 0;
+	settings_write();
+	for (int i = 0; i < 100; i++)
+		expect(&syn, XDP_TX, SW_TX_SYNACK, SERVICE_WEB);
+}
+
 /* What the host's sysctls forbid is neither offered nor remembered. */
 TEST(options_the_host_forbids_are_not_offered, "C03")
 {
