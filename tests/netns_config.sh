@@ -127,7 +127,7 @@ test_apply_brings_it_all_and_diff_says_so() { # K10 N05
 	commands_of_a_diff_bring_what_it_says
 }
 
-test_check_needs_no_guard_and_no_root() { # N05 L09
+test_check_needs_no_guard_and_no_root() { # N05
 	local other
 	other=$(mktemp -d /dev/shm/sw.XXXXXX)
 	chmod 755 "$other"
@@ -279,7 +279,7 @@ in_a_terminal() {
 	END
 }
 
-test_roll_back_survives_the_terminal() { # L01 K10
+test_roll_back_survives_the_terminal() { # N05 L01
 	two_files
 	in_a_terminal nsenter --net=/run/netns/server bash -c \
 		"'$SW_BIN' apply '$T/web' --confirm 2; sleep 100"
@@ -293,7 +293,7 @@ test_roll_back_survives_the_terminal() { # L01 K10
 	wait_until 5 no_waiters || fail "the process that waited is there still"
 }
 
-test_overdue_roll_back_is_made_by_the_next_command() { # L01 K10
+test_overdue_roll_back_is_made_by_the_next_command() { # N05 L01
 	two_files
 	guard apply "$T/web" --confirm 1 2> /dev/null
 	kill -KILL "$(waiters)"
@@ -319,7 +319,7 @@ test_overdue_roll_back_is_made_by_the_next_command() { # L01 K10
 	wait_until 15 no_waiters || fail "the process that waited is there still"
 }
 
-test_nobody_cuts_himself_off() { # L01 J01
+test_nobody_cuts_himself_off() { # P06
 	config_net
 	file closed <<- 'END'
 		services: [{ prefix: any, ports: 22, mode: always }]

@@ -41,7 +41,7 @@ static void check_text(const char *got, const char *want)
 		test_note("got:\n%swanted:\n%s", got, want);
 }
 
-TEST(every_setting_is_read, "N05 L09")
+TEST(every_setting_is_read, "N05")
 {
 	static const char text[] =
 		"devices:\n  - eth0\n  - name: eth1\n    xdp: generic\n"
