@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The whole build. Artefacts go to build/, sources never receive any. V=1 shows commands.
-# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR, COMPDIR
-# and CONFDIR may be given. uninstall leaves the configuration.
+# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR, COMPDIR,
+# CONFDIR and SYSTEMDUNITDIR may be given. uninstall leaves the configuration.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -17,6 +17,7 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
 CONFDIR ?= /etc/synwarden
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 BUILD ?= build
 V ?= 0
 
@@ -39,6 +40,11 @@ LIBBPF_LIBS := $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null)
 HAVE_LIBYAML := $(shell $(PKG_CONFIG) --atleast-version=0.2 yaml-0.1 && echo yes)
 YAML_CFLAGS := $(shell $(PKG_CONFIG) --cflags yaml-0.1 2>/dev/null)
 YAML_LIBS := $(shell $(PKG_CONFIG) --libs yaml-0.1 2>/dev/null)
+# What the daemon confines itself with; one call, so that one line says what is missing.
+CONFINE := libcap-ng libseccomp
+HAVE_CONFINE := $(shell $(PKG_CONFIG) --exists $(CONFINE) && echo yes)
+LIBBPF_CFLAGS += $(shell $(PKG_CONFIG) --cflags $(CONFINE) 2>/dev/null)
+CONFINE_LIBS := $(shell $(PKG_CONFIG) --libs $(CONFINE) 2>/dev/null)
 
 # Headers of the target that clang finds by itself for the host, but not with -target bpf;
 # behind all others, so that they never shadow clang's own.
@@ -94,7 +100,7 @@ catalogue: ## list what is covered by which test
 
 $(BUILD)/synwarden: $(USER_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS) $(CONFINE_LIBS)
 
 define compile
 $(call say,CC)
@@ -133,7 +139,7 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 
 $(TEST_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPER_OBJ) $(LIB_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS) $(CONFINE_LIBS)
 
 $(BUILD)/tests/turns: LIBBPF_LIBS += -lm
 $(TOOL_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o
@@ -154,8 +160,12 @@ endif
 ifneq ($(HAVE_LIBBPF),yes)
 	@echo "libbpf 1.1 or later with its headers is needed ($(PKG_CONFIG) libbpf)" >&2; exit 1
 endif
+ifneq ($(HAVE_CONFINE),yes)
+	@echo "libcap-ng and libseccomp with their headers are needed ($(PKG_CONFIG) $(CONFINE))" >&2
+	@exit 1
+endif
 
-install: all ## install program, man page, completion; a configuration where there is none
+install: all ## install program, man page, completion, unit; a configuration if there is none
 	$(INSTALL) -D -m 755 $(BUILD)/synwarden $(DESTDIR)$(SBINDIR)/synwarden
 	$(if $(wildcard deploy/synwarden.8),$(INSTALL) -D -m 644 deploy/synwarden.8 \
 		$(DESTDIR)$(MANDIR)/man8/synwarden.8)
@@ -163,10 +173,14 @@ install: all ## install program, man page, completion; a configuration where the
 		deploy/synwarden.bash-completion $(DESTDIR)$(COMPDIR)/synwarden)
 	test -e $(DESTDIR)$(CONFDIR)/synwarden.yaml || $(INSTALL) -D -m 640 \
 		deploy/synwarden.yaml $(DESTDIR)$(CONFDIR)/synwarden.yaml
+	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSTEMDUNITDIR)
+	sed 's,/usr/local/sbin/,$(SBINDIR)/,' deploy/synwarden.service \
+		> $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
+	chmod 644 $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/synwarden $(DESTDIR)$(MANDIR)/man8/synwarden.8 \
-		$(DESTDIR)$(COMPDIR)/synwarden
+		$(DESTDIR)$(COMPDIR)/synwarden $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
 
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -57,9 +57,12 @@ struct arm_level {
 
 static __always_inline __u32 unfinished_of(const struct sw_arming *a)
 {
-	if (a->syns_slow < SW_ARM_LEAST || a->finished_slow >= a->syns_slow)
+	__u64 syns = (__u64)a->syns_sum + a->syns_last;
+	__u64 finished = (__u64)a->finished_sum + a->finished_last;
+
+	if (syns < SW_ARM_LEAST || finished >= syns)
 		return 0;
-	return 100 - a->finished_slow * 100ULL / a->syns_slow;
+	return 100 - finished * 100 / syns;
 }
 
 /* The cause + 1 whose mark is passed, 0: none. */
@@ -147,21 +150,35 @@ static __always_inline void arm_end(const struct sw_pkt *p, struct sw_arming *a)
 	arm_event(p, SW_EVENT_DISARMED, 0, t ? t->peak_pps : 0);
 }
 
-/* A window has ended, `passed` windows ago began the one that a->syns are of. */
+/* Sums over two spans, so that what a flood leaves behind is forgotten after two seconds. */
+static __always_inline void arm_sum(struct sw_arming *a, __u32 was, __u32 window, __u32 syns,
+				    __u32 finished)
+{
+	__u32 passed = window / SW_ARM_SPAN - was / SW_ARM_SPAN;
+
+	a->syns_sum += syns;
+	a->finished_sum += finished;
+	if (!passed)
+		return;
+	a->syns_last = passed == 1 ? a->syns_sum : 0;
+	a->finished_last = passed == 1 ? a->finished_sum : 0;
+	a->syns_sum = a->finished_sum = 0;
+}
+
+/* Window `was`, which a->syns are of, has ended. */
 static __always_inline void arm_turn(const struct sw_pkt *p, struct sw_arming *a,
-				     const struct sw_service *svc, __u32 passed)
+				     const struct sw_service *svc, __u32 was, __u32 window)
 {
 	__u32 syns = __sync_lock_test_and_set(&a->syns, 0);
 	__u32 finished = __sync_lock_test_and_set(&a->finished, 0);
-	__u32 keep = passed < SW_ARM_SLOW ? SW_ARM_SLOW - passed : 0;
 	struct arm_level l = { .half_open = half_open(p->service) };
 	struct sw_attack *t;
 	__u32 cause;
 
-	a->syns_slow = (__u64)a->syns_slow * keep / SW_ARM_SLOW + (keep ? syns : 0);
-	a->finished_slow = (__u64)a->finished_slow * keep / SW_ARM_SLOW + (keep ? finished : 0);
+	arm_sum(a, was, window, syns, finished);
 	l.unfinished = unfinished_of(a);
-	l.syns_pps = (a->syns_slow * SW_NS_PER_S / SW_ARM_SLOW) >> SW_ARM_SHIFT;
+	if (window - was == 1) /* else it is over for a window and more */
+		l.syns_pps = (syns * SW_NS_PER_S) >> SW_ARM_SHIFT;
 	if (!a->armed) {
 		cause = mark_passed(&svc->upper, &l);
 		if (cause)
@@ -175,7 +192,6 @@ static __always_inline void arm_turn(const struct sw_pkt *p, struct sw_arming *a
 		a->above_ns = p->now_ns;
 	else if (p->now_ns - a->above_ns >= svc->hold_s * SW_NS_PER_S)
 		arm_end(p, a);
-	l.syns_pps = (syns * SW_NS_PER_S) >> SW_ARM_SHIFT;
 	if (t)
 		arm_peaks(t, &l);
 }
@@ -201,7 +217,7 @@ __noinline int arm_tell(struct sw_pkt *p)
 	was = READ_ONCE(a->window);
 	if ((__s32)(window - was) > 0 &&
 	    __sync_val_compare_and_swap(&a->window, was, window) == was)
-		arm_turn(p, a, svc, window - was);
+		arm_turn(p, a, svc, was, window);
 	syns = __sync_fetch_and_add(&a->syns, c->syns) + c->syns;
 	c->syns = 0;
 	c->window = window;

@@ -168,9 +168,9 @@ struct sw_boot {
 
 /* Marks that arm a service, or keep it armed. 0: that mark is not looked at. */
 struct sw_arm_marks {
-	__u32 syns_pps;   /* new SYNs per second */
-	__u32 half_open;  /* connections in SYN-RECEIVED */
-	__u32 unfinished; /* of a hundred handshakes in about the last second, so many did not end */
+	__u32 syns_pps;  /* new SYNs per second */
+	__u32 half_open; /* connections in SYN-RECEIVED */
+	__u32 unfinished; /* of a hundred handshakes in the last second or two, so many did not end */
 };
 
 /* Of a source that proved its address: how much of it at the most. 0: no limit. */
@@ -272,16 +272,18 @@ struct sw_arming {
 	__u32 syns;     /* new SYNs in it, as far as the CPUs have told */
 	__u32 finished; /* handshakes that ended in it */
 	__u32 armed;
-	__u32 syns_slow; /* of about a second, fading */
-	__u32 finished_slow;
+	__u32 syns_sum; /* of the windows of this span, SW_ARM_SPAN of them */
+	__u32 finished_sum;
+	__u32 syns_last; /* of the span before */
+	__u32 finished_last;
 	__u32 attacks;  /* episodes so far */
 	__u32 attack;   /* number of the last one, among those of all services */
 	__u64 since_ns; /* CLOCK_MONOTONIC: armed or disarmed */
 	__u64 above_ns; /* last above a lower mark */
 };
 #define SW_ARM_SHIFT 27  /* 134 ms */
-#define SW_ARM_SLOW  8   /* windows that fade */
-#define SW_ARM_LEAST 128 /* SYNs of a second that make a share of unfinished ones */
+#define SW_ARM_SPAN  8   /* windows, a power of two: 1.07 s */
+#define SW_ARM_LEAST 128 /* SYNs in two spans that make a share of unfinished ones */
 
 /* sw_attacks: array of SW_ATTACKS, a ring: the n-th episode of all is at n % SW_ATTACKS. */
 struct sw_attack {
@@ -522,7 +524,7 @@ SW_ASSERT_SIZE(sw_prefix, 4);
 SW_ASSERT_SIZE(sw_settings, 168);
 SW_ASSERT_SIZE(sw_list_key, 24);
 SW_ASSERT_SIZE(sw_listed, 56);
-SW_ASSERT_SIZE(sw_arming, 48);
+SW_ASSERT_SIZE(sw_arming, 56);
 SW_ASSERT_SIZE(sw_attack, 40);
 SW_ASSERT_SIZE(sw_key, 24);
 SW_ASSERT_SIZE(sw_keysched, 8);

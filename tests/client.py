@@ -22,8 +22,8 @@ def connect(args, sport=0):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, args.maxseg)
     if args.cc:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, args.cc.encode())
-    if sport:
-        sock.bind(("", sport))
+    if sport or args.bind:
+        sock.bind((args.bind, sport))
     sock.connect((args.dst, args.port))
     return sock
 
@@ -196,6 +196,7 @@ def main():
     parser.add_argument("--maxseg", type=int)
     parser.add_argument("--keepalive", type=int)
     parser.add_argument("--cc")
+    parser.add_argument("--bind", default="", help="address to come from")
     parser.add_argument("--mptcp", action="store_true")
     args = parser.parse_args()
     try:

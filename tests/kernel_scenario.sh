@@ -144,6 +144,36 @@ test_a_bond_is_guarded_by_its_slaves_and_as_one_device() { # L10 @limit=200
 	expect_ge "SYNs answered" "$(packets tx_synack)" 2
 }
 
+# The daemon with one capability, and programs replaced where they run: links or filters of tc.
+test_the_daemon_follows_and_an_upgrade_replaces() { # L02 L04 L07 N01 @limit=200
+	local before after daemon
+	net_up
+	start_nginx
+	guarded s0 native "$S4"
+	start server "$T/daemon" "$SW_BIN" -v run
+	daemon=$STARTED
+	wait_until 20 grep -q 'debug: sweep' "$T/daemon" || fail "run: $(cat "$T/daemon")"
+	expect_in "CAP_NET_ADMIN alone" $'CapEff:\t0000000000001000' "$(cat "/proc/$daemon/status")"
+	before=$(sv ip -o link show dev s0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p')
+	guard upgrade 2> "$T/said" || fail "upgrade: $(cat "$T/said")"
+	after=$(sv ip -o link show dev s0 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p')
+	expect_gt "id of the program at XDP" "$after" "$before"
+	served "$S4"
+	if [ "$(sv tc qdisc show dev s0 | grep -c clsact)" = 1 ]; then
+		sv tc qdisc del dev s0 clsact
+	else
+		sv bpftool link detach pinned $PIN/links/s0/tc_out
+	fi
+	wait_until 20 grep -q 'tc egress was gone, put back' "$T/daemon" || fail "$(cat "$T/daemon")"
+	sv ip link del s0
+	stop "${PASS[c0]}"
+	join client c0 server s0
+	address_both
+	wait_until 20 grep -q 's0: back, attached again' "$T/daemon" || fail "$(cat "$T/daemon")"
+	served "$S4"
+	stop "$daemon"
+}
+
 first_net() { nsenter --net="/proc/self/fd/$SW_FIRST_NET" "$@"; }
 
 test_virtio_net_is_guarded_by_its_own_driver() { # L09 L10 @limit=200

@@ -77,14 +77,6 @@ test_monitor_mode_only_counts() { # N06 L03
 	expect_ge "would have been dropped" "$(packets drop_flags would_packets)" 400
 }
 
-# refused WHAT STATUS WORDS COMMAND...: exit status and a line that holds WORDS
-refused() {
-	local what=$1 status=$2 words=$3
-	shift 3
-	expect_exit "$what" "$status" "$@"
-	expect_in "$what" "$words" "$OUT"
-}
-
 test_bad_words_are_refused_and_change_nothing() { # L03 L11
 	local before
 	net_up
@@ -240,16 +232,6 @@ test_protection_stays_without_any_process() { # L01
 	expect_ge "SYNs sent" "$(field sent < "$T/sent")" 500
 	expect_ge "SYNs answered" "$(field synacks < "$T/sent")" $(($(field sent < "$T/sent") * 9 / 10))
 	expect_eq "half-open connections" "" "$(sv ss -tnH state syn-recv)"
-}
-
-# poke MAP-PIN HEX-BYTES...: overwrite the start of element 0
-poke() {
-	local pin=$1 value
-	shift
-	value=$(bpftool -j map lookup pinned "$pin" key 0 0 0 0 | jq -r '.value | map(.[2:]) | join(" ")')
-	# shellcheck disable=SC2086,SC2046 # bytes
-	set -- "$@" $(cut -d' ' -f$(($# + 1))- <<< "$value")
-	bpftool map update pinned "$pin" key 0 0 0 0 value hex "$@"
 }
 
 test_pins_of_another_version_are_refused() { # L03 N02

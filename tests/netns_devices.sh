@@ -8,14 +8,6 @@ set -euo pipefail
 # shellcheck source=tests/netns_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
 
-# A second client with its own device: far d0 - s1 server, 10.8.0.1 and 10.8.0.2
-second_device() {
-	new_ns far
-	join far d0 server s1
-	address far d0 02:00:00:00:08:01 10.8.0.1 fd08::1 02:00:00:00:08:02 10.8.0.2 fd08::2
-	address server s1 02:00:00:00:08:02 10.8.0.2 fd08::2 02:00:00:00:08:01 10.8.0.1 fd08::1
-}
-
 fetch_far() { at far curl -s -S -g -m 5 "http://10.8.0.2/"; }
 
 test_second_device_shares_the_guard() { # L03 @modes

@@ -64,6 +64,14 @@ expect_exit() {
 	[ "$got" = "$want" ] || fail "$what: exit $got, expected $want: $OUT"
 }
 
+# refused WHAT STATUS WORDS COMMAND...: exit status and a line that holds WORDS
+refused() {
+	local what=$1 status=$2 words=$3
+	shift 3
+	expect_exit "$what" "$status" "$@"
+	expect_in "$what" "$words" "$OUT"
+}
+
 # wait_until SECONDS COMMAND...: true as soon as COMMAND is
 wait_until() {
 	# a guest without KVM is many times slower
@@ -166,6 +174,14 @@ net_up_long() {
 	wire_start "$@"
 }
 
+# A second client with its own device: far d0 - s1 server, 10.8.0.1 and 10.8.0.2
+second_device() {
+	new_ns far
+	join far d0 server s1
+	address far d0 02:00:00:00:08:01 10.8.0.1 fd08::1 02:00:00:00:08:02 10.8.0.2 fd08::2
+	address server s1 02:00:00:00:08:02 10.8.0.2 fd08::2 02:00:00:00:08:01 10.8.0.1 fd08::1
+}
+
 wire_start() {
 	start wire "$T/wire" "$WIRE" --a c1 --b s1 "$@"
 	WIRE_PID=$STARTED
@@ -186,6 +202,16 @@ guard_up() {
 	shift
 	guard attach s0 --xdp "$mode" > "$T/attach"
 	for port in "${@:-80}"; do guard service add any "$port" --mode always; done
+}
+
+# poke MAP-PIN HEX-BYTES...: overwrite the start of element 0
+poke() {
+	local pin=$1 value
+	shift
+	value=$(bpftool -j map lookup pinned "$pin" key 0 0 0 0 | jq -r '.value | map(.[2:]) | join(" ")')
+	# shellcheck disable=SC2086,SC2046 # bytes
+	set -- "$@" $(cut -d' ' -f$(($# + 1))- <<< "$value")
+	bpftool map update pinned "$pin" key 0 0 0 0 value hex "$@"
 }
 
 guard_down() { check_identity; guard detach --all; }

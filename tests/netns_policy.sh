@@ -11,14 +11,23 @@ source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
 # Whoever runs these tests by ssh is no session of theirs.
 unset SSH_CONNECTION SSH_CLIENT
 
-# comes ADDRESS..., stays_out ADDRESS...: a new connection from it, to the server's of its family
+# connects ADDRESS [SECONDS [PORT]]: a new connection from it, to the server's of its family
 connects() {
 	local to=$S4
 	case $1 in *:*) to="[$S6]" ;; esac
-	cl curl -s -g -o /dev/null -m "${2:-1}" --interface "$1" "http://$to/"
+	cl curl -s -g -o /dev/null -m "${2:-5}" --interface "$1" "http://$to:${3:-80}/"
 }
-comes() { for a; do connects "$a" 5 || fail "$a got no connection"; done; }
-stays_out() { for a; do ! connects "$a" 0.3 || fail "$a got a connection"; done; }
+# each of these at the same time
+comes() {
+	local a jobs=()
+	for a; do connects "$a" & jobs+=("$a $!"); done
+	for a in "${jobs[@]}"; do wait "${a#* }" || fail "${a% *} got no connection"; done
+}
+stays_out() {
+	local a jobs=()
+	for a; do connects "$a" 0.3 & jobs+=("$a $!"); done
+	for a in "${jobs[@]}"; do ! wait "${a#* }" || fail "${a% *} got a connection"; done
+}
 
 # more_addresses: the client has several
 more_addresses() {
@@ -35,6 +44,22 @@ policy_up() {
 }
 
 entries() { guard "$1" list -j | jq '.entries | length'; }
+
+# refused WHAT STATUS WORDS COMMAND...: exit status and a line that holds WORDS
+refused() {
+	local what=$1 status=$2 words=$3
+	shift 3
+	expect_exit "$what" "$status" "$@"
+	expect_in "$what" "$words" "$OUT"
+}
+
+# many [OCTET [COUNT]]: 100,000 prefixes, none of them anyone's here
+many() {
+	awk -v head="${1:-20}" -v count="${2:-100000}" 'BEGIN {
+		for (i = 0; i < count; i++)
+			printf "%d.%d.%d.0/24 # %d\n", head + i / 65536, i / 256 % 256, i % 256, i
+	}'
+}
 
 test_denied_clients_stay_out_and_allowed_ones_come_in() { # P01 P02
 	policy_up
@@ -54,6 +79,281 @@ test_denied_clients_stay_out_and_allowed_ones_come_in() { # P01 P02
 	stays_out 10.9.0.3
 	guard deny clear
 	comes 10.9.0.3 10.9.0.4
+}
+
+test_denied_where_and_for_how_long() { # P01 P05
+	policy_up
+	guard service add any 8080 --mode always
+	guard deny add $C4 --service any 8080
+	guard deny add 10.9.7.0/24
+	expect_in "a shorter life is told" "covers it" "$(guard deny add 10.9.7.1 --ttl 1s 2>&1)"
+	guard deny add 10.9.0.3 fd09::3 --ttl 3s --comment "for a moment"
+	stays_out 10.9.0.3 fd09::3 10.9.7.1
+	expect_eq "entries" 5 "$(entries deny)"
+	comes $C4
+	! connects $C4 0.3 8080 || fail "port 8080 answered"
+	expect_in "what is left" '"left_s":' "$(guard deny list -j)"
+	# services change, the entries stay with theirs
+	guard service add any 81
+	guard service set any 8080 --host-syns 5
+	! connects $C4 0.3 8080 || fail "port 8080 answered"
+	wait_until 5 connects 10.9.0.3 0.3
+	comes fd09::3
+	stays_out 10.9.7.1
+	expect_eq "entries shown" 3 "$(entries deny)"
+	expect_eq "entries counted" 3 "$(guard status -j | jq '.lists[2].entries')"
+	guard service del any 8080
+	expect_eq "entries shown" 2 "$(entries deny)"
+	guard service add any 8080 --mode always
+	connects $C4 5 8080 || fail "port 8080: $C4 is denied still"
+	guard deny add 192.0.2.1
+	expect_eq "in the map" 3 "$(bpftool -j map dump pinned $PIN/lists | jq length)"
+}
+
+test_hundred_thousand_prefixes() { # P04
+	local began took
+	policy_up
+	{ many && echo "10.9.0.3 # a client" && echo "fd09::3"; } > "$T/file"
+	began=$EPOCHREALTIME
+	guard deny load "$T/file" > "$T/said"
+	took=$(elapsed "$began")
+	say "MEASURED 100,002 prefixes loaded: $took s"
+	expect_in "count" "100,002 read; the list has 100,002" "$(cat "$T/said")"
+	expect_le "seconds" "$took" 2
+	stays_out 10.9.0.3 fd09::3
+	comes $C4 $C6
+	began=$EPOCHREALTIME
+	{ many 40 && echo "$C4"; } | guard deny load - --replace -j > "$T/said"
+	say "MEASURED 100,001 in the place of those: $(elapsed "$began") s"
+	expect_eq "went" 100002 "$(field replaced < "$T/said")"
+	expect_eq "entries" 100001 "$(field entries < "$T/said")"
+	stays_out $C4
+	comes 10.9.0.3 fd09::3
+	began=$EPOCHREALTIME
+	guard deny add 10.9.0.4
+	say "MEASURED one more: $(elapsed "$began") s"
+	stays_out 10.9.0.4
+	guard deny clear
+	comes $C4 10.9.0.4
+	expect_eq "in the map" 0 "$(bpftool -j map dump pinned $PIN/lists | jq length)"
+}
+
+test_bad_files_change_nothing() { # P04
+	local before line
+	policy_up
+	printf '%s\n' 10.9.0.3 "# remark" 10.9.0.3 "$C6 # six" > "$T/good"
+	expect_in "twice" "1 of them twice" "$(guard deny load "$T/good" --comment "from a file")"
+	expect_in "there" "2 were there" "$(guard deny load "$T/good")"
+	before=$(guard deny list -j)
+	printf '%s\n' 10.8.0.0/16 10.8.0.1/16 "" nonsense "10.8.0.0/8 x" $'\e[31m' \
+		"1.1.1.1 # $(printf 'x%.0s' {1..44})" 2001:db8::/129 > "$T/bad"
+	printf '1.1.1.1\0\n' >> "$T/bad"
+	refused "bad file" 1 "7 of 9 lines are bad, nothing was changed" \
+		guard deny load "$T/bad" --replace
+	for line in 2 4 5 6 7 8 9; do expect_in "line $line" "$T/bad:$line: " "$OUT"; done
+	expect_eq "lines of complaint" 8 "$(wc -l <<< "$OUT")"
+	if grep -q $'\e' <<< "$OUT"; then fail "escapes in the complaint"; fi
+	refused "no file" 1 "No such file" guard deny load "$T/none"
+	refused "directory" 1 "directory" guard deny load "$T"
+	many | sed 's/\.0\/24/.0\/25/' > "$T/half"
+	{ cat "$T/half"; many 50; many 90; many 130; many 170; many 210; } > "$T/most"
+	refused "too many" 1 "524288" guard deny load "$T/most"
+	expect_eq "list afterwards" "$before" "$(guard deny list -j)"
+	stays_out 10.9.0.3 $C6
+	comes $C4
+}
+
+test_bad_words_about_lists_change_nothing() { # P04 L03
+	local before port
+	net_up
+	guard attach s0 > /dev/null
+	guard deny add 192.0.2.0/24
+	before=$(guard deny list -j)
+	refused "no verb" 2 "add, del" guard deny
+	refused "verb" 2 "did you mean 'deny clear'" guard deny claer
+	refused "no prefix" 2 PREFIX guard allow add
+	refused "prefix" 2 "192.0.2.0/24" guard deny add 1.1.1.1 192.0.2.1/24
+	refused "ttl" 2 "ten years" guard deny add 1.1.1.1 --ttl forever
+	refused "comment" 2 printable guard deny add 1.1.1.1 --comment $'\e[2J'
+	refused "option" 2 --ttl guard deny del 192.0.2.0/24 --ttl 5
+	refused "option" 2 --replace guard deny add 1.1.1.1 --replace
+	refused "option of others" 2 --mode guard deny add 1.1.1.1 --mode always
+	refused "service" 1 "any 81" guard deny add 1.1.1.1 --service any 81
+	refused "del" 1 "10.0.0.0/8 is not in the deny list" guard deny del 192.0.2.0/24 10.0.0.0/8
+	refused "port of deny" 2 "clear" guard deny port add 22
+	refused "port" 2 "1 to 65535" guard fail-safe port add 65536
+	refused "port not there" 1 "no fail-safe port" guard fail-safe port del 22
+	expect_eq "list afterwards" "$before" "$(guard deny list -j)"
+	for port in 1 2 3 4 5 6 7 8; do guard fail-safe port add $port; done
+	refused "ninth port" 1 "the most" guard fail-safe port add 9
+	guard fail-safe port add 8
+	expect_eq "ports" '[1,2,3,4,5,6,7,8]' "$(guard fail-safe list -j | jq -c .ports)"
+}
+
+test_lists_change_at_one_stroke() { # P04 L03
+	local n tries=0 changes=0 end
+	policy_up
+	many 20 3000 > "$T/one"
+	many 40 3000 > "$T/two"
+	for n in one two; do printf '%s\n' 10.9.0.3 fd09::3 >> "$T/$n"; done
+	guard deny load "$T/one" > /dev/null
+	start server "$T/changes" bash -c "while :; do for f in two one; do
+		'$SW_BIN' deny load '$T/'\$f --replace || exit 1; done; done"
+	end=$((SECONDS + 2))
+	while [ $SECONDS -lt $end ]; do
+		stays_out 10.9.0.3 fd09::3
+		comes $C4 $C6
+		tries=$((tries + 1))
+	done
+	stop "$STARTED"
+	wait_until 5 guard status > /dev/null
+	changes=$(grep -c 3,002 "$T/changes")
+	if grep -vE '3,002|note: waiting' "$T/changes"; then fail "not every load was whole"; fi
+	say "MEASURED $changes changes of 3,002 prefixes, $tries times tried in between"
+	expect_ge "changes" "$changes" 5
+}
+
+# by SESSION COMMAND...: as if run in that ssh session
+by() {
+	local session=$1
+	shift
+	sv env SSH_CONNECTION="$session" "$SW_BIN" "$@"
+}
+
+test_nobody_cuts_himself_off() { # P06
+	local me="$C4 50000 $S4 80" before
+	policy_up
+	guard service add any 8080
+	before=$(guard deny list -j)
+	refused "deny any" 1 "'any' of the deny list refuses $C4 at service 'any 80'" by "$me" deny add any
+	expect_in "hint" "fail-safe add $C4" "$OUT"
+	refused "IPv4" 1 "10.9.0.0/24" by "$me" deny add 192.0.2.1 10.9.0.0/24
+	refused "IPv6" 1 "fd09::1" by "$C6 50000 $S6 80" deny add fd09::/16
+	echo 10.0.0.0/8 > "$T/file"
+	refused "file" 1 "keep you out" by "$me" deny load "$T/file"
+	# what runs without the variable, as below sudo, is still of that session
+	# shellcheck disable=SC2016 # for the other shell
+	refused "sudo" 1 "keep you out" sv env SSH_CONNECTION="$me" bash -c \
+		'env -u SSH_CONNECTION bash -c "$0 deny add any; exit \$?"; exit $?' "$SW_BIN"
+	refused "SSH_CLIENT" 1 "keep you out" sv env SSH_CLIENT="$C4 50000 80" "$SW_BIN" deny add any
+	expect_eq "list" "$before" "$(guard deny list -j)"
+	by "$me" deny add 10.9.0.3
+	by "$C4 50000 $S4 22" deny add 10.9.0.0/16 # not guarded
+	refused "worse" 0 "" by "$me" deny add 10.9.7.1 # is out already, that is no reason
+	guard deny clear
+	by "$C4 50000 $S4 8080" deny add any # mode monitor refuses nobody
+	guard deny clear
+	guard allow add 10.9.0.0/30
+	by "$me" deny add any
+	stays_out $C6 10.8.0.1
+	comes $C4
+	refused "del of what saves" 1 "keep you out" by "$me" allow del 10.9.0.0/30
+	refused "clear" 1 "keep you out" by "$me" allow clear
+	by "$me" fail-safe add $C4
+	by "$me" allow clear
+	comes $C4
+	by "$me" fail-safe port add 80
+	by "$me" fail-safe clear
+	comes $C4 $C6 10.8.0.1
+	refused "port" 1 "keep you out" by "$me" fail-safe port del 80
+	by "$me" fail-safe port del 80 --force
+	stays_out $C4
+}
+
+# fake_sshd PORT...: listens, and is called sshd
+fake_sshd() {
+	start server "$T/sshd" "$PYTHON" -c '
+import socket, sys, time
+open("/proc/self/comm", "w").write("sshd")
+all = [socket.create_server(("::", int(p)), family=socket.AF_INET6, dualstack_ipv6=True)
+       for p in sys.argv[1:]]
+print("ready", flush=True)
+time.sleep(3600)' "$@"
+	wait_until 15 grep -q ready "$T/sshd"
+}
+
+test_attach_saves_the_session_that_attaches() { # P06
+	net_up
+	start_nginx
+	fake_sshd 2222 2200
+	by "$C6 50000 $S6 2222" attach s0 > /dev/null 2> "$T/said"
+	expect_in "said" "port 2200" "$(cat "$T/said")"
+	expect_in "said" "port 2222" "$(cat "$T/said")"
+	expect_in "said" "$C6 of this session" "$(cat "$T/said")"
+	expect_eq "lines said" 1 "$(grep -c fail-safe "$T/said")"
+	expect_eq "ports" "[2200,2222]" "$(guard fail-safe list -j | jq -c '.ports | sort')"
+	expect_eq "sources" "$C6 session that attached" \
+		"$(guard fail-safe list -j | jq -r '.entries[] | .prefix + " " + .comment')"
+	guard service add any 80 --mode always
+	guard service add any 2200-2300 --mode always
+	guard deny add any
+	stays_out $C4
+	comes $C6
+	cl bash -c "exec 3<> /dev/tcp/$S4/2222" || fail "the ssh port is denied"
+	# another attach leaves them alone
+	guard fail-safe port del 2200
+	by "$C4 50000 $S4 2222" attach s0 > /dev/null 2>&1
+	expect_eq "ports" "[2222]" "$(guard fail-safe list -j | jq -c .ports)"
+	expect_eq "sources" 1 "$(entries fail-safe)"
+	guard detach --all
+	by "$C6 50000 $S6 2222" attach s0 --no-fail-safe > /dev/null
+	expect_eq "nothing" '{"ports":[],"entries":[]}' \
+		"$(guard fail-safe list -j | jq -c '{ports, entries}')"
+	stop "$STARTED"
+}
+
+# real_sshd: on port 2222, for root with a key of this test
+real_sshd() {
+	# it wants /run/sshd, and what the machine has there is none of ours
+	mount -t tmpfs tmpfs /run
+	mkdir -p /run/netns /run/sshd
+	mount -t tmpfs tmpfs /run/netns
+	net_up
+	ssh-keygen -q -t ed25519 -N "" -f "$T/key"
+	ssh-keygen -q -t ed25519 -N "" -f "$T/host"
+	cp "$T/key.pub" "$T/authorized"
+	cat > "$T/sshd_config" <<-END
+		Port 2222
+		HostKey $T/host
+		AuthorizedKeysFile $T/authorized
+		StrictModes no
+		UsePAM no
+		PermitRootLogin yes
+		PidFile none
+		UseDNS no
+	END
+	start server "$T/sshd" /usr/sbin/sshd -D -e -f "$T/sshd_config"
+	wait_until 15 listening server 2222
+}
+
+session() {
+	cl ssh -q -i "$T/key" -p 2222 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+		-o BatchMode=yes -o ConnectTimeout=1 "$@"
+}
+
+test_ssh_session_outlives_deny_any() { # P03 P06
+	local before
+	need ssh ssh-keygen /usr/sbin/sshd
+	real_sshd
+	session root@$S4 true || fail "no ssh at all: $(cat "$T/sshd")"
+	session root@$S4 "$SW_BIN attach s0 > /dev/null; $SW_BIN service add any 2222 --mode always" ||
+		fail "attach by ssh"
+	expect_eq "ports" "[2222]" "$(guard fail-safe list -j | jq -c .ports)"
+	expect_eq "sources" "$C4" "$(guard fail-safe list -j | jq -r '.entries[].prefix')"
+	start client "$T/session" ssh -q -i "$T/key" -p 2222 -o StrictHostKeyChecking=no \
+		-o UserKnownHostsFile=/dev/null root@$S4 "while sleep 0.1; do echo alive; done"
+	wait_until 10 grep -q alive "$T/session"
+	guard deny add any
+	session root@$S4 true || fail "no new session by the port that is fail-safe"
+	guard fail-safe port del 2222
+	session root@$S4 true || fail "no new session from the address that is fail-safe"
+	! session root@$S6 true || fail "a session from where nobody saved it"
+	guard fail-safe clear
+	! session root@$S4 true || fail "a session though everything is denied"
+	before=$(wc -l < "$T/session")
+	sleep 0.5
+	expect_gt "lines of the session that was there" "$(wc -l < "$T/session")" "$before"
+	stop "$STARTED"
 }
 
 run_tests "$@"

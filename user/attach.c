@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A device and the guard: XDP link, tc links or filters, VLAN stripping, and all of it undone.
- * Pins of a device are in links/DEV; a '.' in its name is written ':', which no device name
- * holds, as a BPF file system refuses dots.
+ * Not here: where links are pinned (links.c), what becomes of devices (devices.c).
  */
 #include <errno.h>
 #include <linux/ethtool.h>
@@ -16,81 +15,8 @@
 #include <bpf/libbpf.h>
 
 #include "kernel.h"
+#include "links.h"
 #include "util.h"
-
-/* Of our filters below clsact: early, and recognisable. */
-#define TC_HANDLE   0x5357
-#define TC_PRIORITY 1
-
-static const struct tc_side {
-	enum prog_id prog;
-	const char *name; /* of its pin */
-	const char *words;
-	enum bpf_attach_type tcx;
-	enum bpf_tc_attach_point clsact;
-} tc_sides[] = {
-	{ PROG_TC_IN, "tc_in", "tc ingress", TCX_INGRESS, BPF_TC_INGRESS },
-	{ PROG_TC_OUT, "tc_out", "tc egress", TCX_EGRESS, BPF_TC_EGRESS },
-};
-
-static int link_path(const struct guard *g, const char *dev, const char *leaf, char *path)
-{
-	char name[IF_NAMESIZE];
-
-	snprintf(name, sizeof(name), "%s", dev);
-	for (char *c = name; *c; c++)
-		if (*c == '.')
-			*c = ':';
-	return path_format(path, PATH_MAX, "%s/links/%s%s%s", g->dir, name, *leaf ? "/" : "", leaf);
-}
-
-/* Linux detaches a link later when its last pin goes; asked to, it does so at once. */
-static void link_drop(const struct guard *g, const char *dev, const char *leaf)
-{
-	char path[PATH_MAX];
-	autoclose int fd = -1;
-
-	if (link_path(g, dev, leaf, path))
-		return;
-	fd = bpf_obj_get(path);
-	if (fd >= 0)
-		bpf_link_detach(fd);
-	unlink(path);
-}
-
-static int link_pin(const struct guard *g, const char *dev, const char *leaf, int fd)
-{
-	char path[PATH_MAX];
-	int err = link_path(g, dev, leaf, path);
-
-	if (!err && bpf_obj_pin(fd, path))
-		err = -errno;
-	return err ? log_err(err, "pin link %s of %s", leaf, dev) : 0;
-}
-
-/* The device a link sits on, 0 when that is gone; the tcx and XDP views share the place. */
-static __u32 link_ifindex(const struct guard *g, const char *dev, const char *leaf)
-{
-	struct bpf_link_info info = { 0 };
-	__u32 len = sizeof(info);
-	char path[PATH_MAX];
-	autoclose int fd = -1;
-
-	if (link_path(g, dev, leaf, path))
-		return 0;
-	fd = bpf_obj_get(path);
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
-		return 0;
-	return info.xdp.ifindex;
-}
-
-static __u32 prog_id_of(int fd)
-{
-	struct bpf_prog_info info = { 0 };
-	__u32 len = sizeof(info);
-
-	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) ? info.id : 0;
-}
 
 static int xdp_refused(const char *name, enum xdp_mode mode, int err)
 {
@@ -142,7 +68,8 @@ static void clsact_drop(const struct guard *g, const struct bpf_tc_hook *hook,
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
 	if (g->prog[side->prog] < 0 || bpf_tc_query(hook, &opts) ||
-	    opts.prog_id != prog_id_of(g->prog[side->prog]))
+	    (opts.prog_id != prog_id_of(g->prog[side->prog]) &&
+	     opts.prog_id != guard_next_prog_id(g, side->prog)))
 		return;
 	/* these tell what was found, a request may not carry them */
 	opts.prog_fd = 0;
@@ -197,8 +124,8 @@ static int clsact_attach(struct guard *g, const char *name, __u32 ifindex,
 	return err ? log_err(err, "%s: attach to %s", name, side->words) : 0;
 }
 
-static int tc_attach(struct guard *g, const char *name, __u32 ifindex, const struct tc_side *side,
-		     struct sw_dev *dev)
+int tc_attach(struct guard *g, const char *name, __u32 ifindex, const struct tc_side *side,
+	      struct sw_dev *dev)
 {
 	autoclose int link = -1;
 
@@ -229,20 +156,22 @@ static void clsact_detach(const struct guard *g, const struct dev_state *d)
 
 int dev_detach(struct guard *g, const struct dev_state *d)
 {
+	const char *pins = d->pins[0] ? d->pins : d->dev.name;
 	char path[PATH_MAX];
 	char now[IF_NAMESIZE];
 	int err;
 
-	link_drop(g, d->dev.name, "xdp");
+	link_drop(g, pins, "xdp");
 	for (size_t i = 0; i < ARRAY_SIZE(tc_sides); i++)
-		link_drop(g, d->dev.name, tc_sides[i].name);
-	if (d->alive && !d->dev.tcx)
+		link_drop(g, pins, tc_sides[i].name);
+	/* even where the XDP link is gone: no half of a guard; fails where the device is gone too */
+	if (!d->elsewhere && !d->dev.tcx)
 		clsact_detach(g, d);
 	/* it may have been renamed since */
-	if (d->alive && d->dev.rxvlan_was_on && if_indextoname(d->ifindex, now) &&
+	if (!d->elsewhere && d->dev.rxvlan_was_on && if_indextoname(d->ifindex, now) &&
 	    netdev_rxvlan_set(now, true))
 		log_note("%s: VLAN tag stripping stays off: ethtool -K %s rxvlan on", now, now);
-	err = link_path(g, d->dev.name, "", path);
+	err = link_path(g, pins, "", path);
 	if (!err && rmdir(path) && errno != ENOENT)
 		err = log_err(-errno, "remove %s", path);
 	if (mapio_dev_del(g, d->ifindex))
@@ -309,11 +238,12 @@ static bool links_stay(const struct guard *g, const struct dev_state *d)
 	struct xdp_owner owner;
 
 	if (netdev_xdp_owner((int)d->ifindex, &owner) ||
-	    owner.id != prog_id_of(g->prog[PROG_XDP]) || link_ifindex(g, name, "xdp") != d->ifindex)
+	    owner.id != prog_id_of(g->prog[PROG_XDP]) ||
+	    link_now(g, name, "xdp").ifindex != d->ifindex)
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(tc_sides) && d->dev.tcx; i++)
 		if (g->prog[tc_sides[i].prog] >= 0 &&
-		    link_ifindex(g, name, tc_sides[i].name) != d->ifindex)
+		    link_now(g, name, tc_sides[i].name).ifindex != d->ifindex)
 			return false;
 	return true;
 }
@@ -357,60 +287,5 @@ int dev_attach(struct guard *g, const char *name, enum xdp_mode mode)
 	err = dev_hook_up(g, &d, mode);
 	if (err)
 		dev_detach(g, &d);
-	return err;
-}
-
-int dev_list(const struct guard *g, struct dev_state *list, __u32 *count)
-{
-	__u32 ours = prog_id_of(g->prog[PROG_XDP]);
-	int err = mapio_devs(g, list, count);
-
-	for (__u32 i = 0; !err && i < *count; i++) {
-		struct dev_state *d = &list[i];
-		struct xdp_owner owner;
-
-		d->alive = link_ifindex(g, d->dev.name, "xdp") == d->ifindex;
-		d->elsewhere = d->alive &&
-			       (netdev_xdp_owner((int)d->ifindex, &owner) || owner.id != ours);
-	}
-	return err;
-}
-
-static int refuse_elsewhere(const struct guard *g, const struct dev_state *d)
-{
-	return log_refuse(-EXDEV,
-			  "the guard at %s is attached to %s in another network "
-			  "namespace: run this there, or choose another --pin",
-			  g->dir, d->dev.name);
-}
-
-int dev_here(const struct guard *g)
-{
-	struct dev_state list[SW_MAX_DEVS];
-	__u32 count;
-	int here = 0, err = dev_list(g, list, &count);
-
-	for (__u32 i = 0; !err && i < count; i++) {
-		if (list[i].elsewhere)
-			return refuse_elsewhere(g, &list[i]);
-		here |= list[i].alive;
-	}
-	return err ? err : here;
-}
-
-int dev_sweep(struct guard *g)
-{
-	struct dev_state list[SW_MAX_DEVS];
-	__u32 count;
-	int err = dev_list(g, list, &count);
-
-	for (__u32 i = 0; !err && i < count; i++) {
-		if (list[i].elsewhere)
-			return refuse_elsewhere(g, &list[i]);
-		if (list[i].alive)
-			continue;
-		log_note("%s is gone, forgotten", list[i].dev.name);
-		err = dev_detach(g, &list[i]);
-	}
 	return err;
 }

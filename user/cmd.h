@@ -28,6 +28,7 @@ enum opt {
 	OPT_OFFSET = 1 << 15,
 	OPT_COUNT = 1 << 16,
 	OPT_INTERVAL = 1 << 17,
+	OPT_ROTATE_KEYS = 1 << 18,
 	OPT_TTL = 1 << 24,
 	OPT_COMMENT = 1 << 25,
 	OPT_REPLACE = 1 << 26,
@@ -63,6 +64,7 @@ struct opts {
 	const char *config;        /* of --config */
 	const struct config *file; /* as attach has read it */
 	__u32 confirm_s;
+	__u32 rotate_s; /* 0: keys stay */
 };
 #define OPTS_INIT                                                                        \
 	{                                                                                \
@@ -124,6 +126,12 @@ int config_file_word(const char *command, int argc, char **argv, const char **pa
 /* Prints the commands that lie between; how many. */
 unsigned int config_print_diff(const struct opts *o, const struct config *running,
 			       const struct config *file);
+int cmd_upgrade(const struct opts *o, int argc, char **argv);
+
+/* cmd_sweep.c, for `run` too */
+struct sweep;
+void sweep_json(const struct sweep *s);
+__u32 sweep_freed(const struct sweep *s);
 
 /* Prints one list: cmd_list_show.c. */
 int list_show(const struct guard *g, enum sw_list list, bool as_json);
@@ -140,6 +148,10 @@ void lists_sum_print(const struct lists_sum *sum);
 /* Of cookies: the epoch now, the seconds since the key in use was made. */
 __u32 key_epoch(void);
 __u64 key_age(const struct guard *g, const struct sw_keysched *sched);
+
+/* Whether the cookies of the key before the present one have all expired. */
+bool key_may_rotate(const struct guard *g);
+int key_rotate(const struct guard *g);
 
 /* Says that there is no such service, and which is near; returns -ENOENT. */
 int no_such_service(const struct services *set, const struct sw_service *want);

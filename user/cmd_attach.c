@@ -152,14 +152,10 @@ static void attach_undo(struct guard *g, const struct attached *done)
 
 static int arm(const struct guard *g, const struct attached *done)
 {
-	struct sw_settings s;
-	int err = mapio_settings(g, &s);
-
-	s.armed = SW_ARMED;
 	/* what began behind a device that was not watched yet */
-	if (done->count)
-		s.grace_until_ns = grace_end();
-	return err ? err : mapio_settings_set(g, &s);
+	int err = done->count ? grace_renew(g) : 0;
+
+	return err ? err : guard_arm(g);
 }
 
 static int attach_all(struct guard *g, const struct opts *o, int argc, char **argv)
@@ -359,8 +355,8 @@ int cmd_adopt(const struct opts *o, int argc, char **argv)
 		err = lock_take(&lock);
 	if (!err)
 		err = guard_open(&g, o->pin);
-	if (!err)
-		err = dev_sweep(&g);
+	if (!err && dev_here(&g) < 0)
+		err = -EXDEV;
 	if (!err)
 		err = tables_open(&g, &t, true);
 	if (!err)

@@ -49,7 +49,27 @@ __u64 key_age(const struct guard *g, const struct sw_keysched *sched)
 	return key_age_s(g, key_epoch() >= sched->since_epoch ? sched->now : sched->before);
 }
 
-static int key_rotate(const struct guard *g, const struct opts *o)
+static bool is_pending(const struct sw_keysched *sched, __u32 epoch)
+{
+	return sched->since_epoch > epoch;
+}
+
+/* Cookies of this epoch and the one before are valid: both must be the present key's. */
+static bool still_lives(const struct sw_keysched *sched, __u32 epoch)
+{
+	return sched->before != sched->now && sched->since_epoch == epoch;
+}
+
+bool key_may_rotate(const struct guard *g)
+{
+	struct sw_keysched sched;
+	__u32 epoch = key_epoch();
+
+	return !mapio_keysched(g, &sched) && !is_pending(&sched, epoch) &&
+	       !still_lives(&sched, epoch);
+}
+
+int key_rotate(const struct guard *g)
 {
 	struct sw_keysched sched;
 	struct sw_key key;
@@ -57,20 +77,18 @@ static int key_rotate(const struct guard *g, const struct opts *o)
 	__u16 slot = 0;
 	int err = mapio_keysched(g, &sched);
 
-	(void)o;
 	if (err)
 		return err;
 	/* a switch that begins while it is written would orphan cookies: step over the edge */
 	if (EPOCH_NS - monotonic_ns() % EPOCH_NS < 1000000000)
 		sleep(1);
 	epoch = key_epoch();
-	if (sched.since_epoch > epoch) {
+	if (is_pending(&sched, epoch)) {
 		log_note("a rotation is pending: the next key takes over in %llu s",
 			 (unsigned long long)seconds_until(sched.since_epoch));
 		return 0;
 	}
-	/* cookies of this epoch and the one before are valid: both must be the present key's */
-	if (sched.before != sched.now && sched.since_epoch == epoch)
+	if (still_lives(&sched, epoch))
 		return log_refuse(-EAGAIN,
 				  "cookies of the previous key still live: again in %llu s",
 				  (unsigned long long)seconds_until(epoch + 1));
@@ -104,7 +122,7 @@ static int key_show(const struct guard *g, const struct opts *o)
 
 	if (err)
 		return err;
-	pending = sched.since_epoch > epoch;
+	pending = is_pending(&sched, epoch);
 	if (o->json) {
 		json_begin(&j, stdout);
 		json_object(&j, NULL);
@@ -141,6 +159,6 @@ int cmd_key(const struct opts *o, int argc, char **argv)
 		return EXIT_FAILURE;
 	err = guard_open(&g, o->pin);
 	if (!err)
-		err = rotate ? key_rotate(&g, o) : key_show(&g, o);
+		err = rotate ? key_rotate(&g) : key_show(&g, o);
 	return exit_code(err);
 }

@@ -43,8 +43,6 @@ static struct list_entry entry_like(const struct job *j)
 {
 	struct list_entry e = { .key = { .list = (__u8)j->list } };
 
-	if (j->o->given & OPT_TTL)
-		e.value.until_s = list_until(conn_now(), j->o->ttl_s);
 	if (j->o->given & OPT_COMMENT)
 		memcpy(e.value.comment, j->o->comment, sizeof(e.value.comment));
 	e.value.added_s = (__u64)time(NULL);
@@ -151,6 +149,8 @@ static int merge(struct job *j)
 		struct list_entry *old;
 
 		e->key.service = (__u16)j->scope;
+		if (j->o->given & OPT_TTL) /* from now on: the lock may have taken its time */
+			e->value.until_s = list_until(conn_now(), j->o->ttl_s);
 		note_everybody(j, e);
 		old = list_set_find(&j->now, &e->key);
 		j->there += old != NULL;

@@ -1,13 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* sweep, run: what has ended leaves the tables. Nothing in the packet path waits for it. */
+/*
+ * run: the daemon. One loop sweeps, follows the devices, changes the keys and tells the service
+ * manager. No packet waits for it; when it ends, however it ends, the guard stays as it is.
+ */
 #include <errno.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/timerfd.h>
+#include <time.h>
 
 #include "cmd.h"
-#include "json.h"
+#include "confine.h"
+#include "follow.h"
+#include "notify.h"
 #include "table.h"
 #include "util.h"
 
@@ -15,158 +27,396 @@
 #define ASK_EVERY_S 10
 /* What the filter learns it never forgets: it fills up until it is rebuilt. */
 #define REBUILD_EVERY_S 300
+/* Messages of netlink can be lost; links are looked at this often in any case. */
+#define LOOK_EVERY_US 5000000
+/* A change comes as several messages: one look behind them. */
+#define SETTLE_US 20000
+/* Another run holds the lock, or a key is too young. */
+#define RETRY_US 1000000
 
-static volatile sig_atomic_t stop;
+struct daemon {
+	const struct opts *o;
+	struct guard g;
+	struct sweep sweep;
+	__u32 rebuilt_at_s;
+	struct follow follow;
+	int loop; /* epoll */
+	int look; /* timer */
+	bool look_soon;
+	int rotate; /* timer */
+	bool ends;
+	int result;
+	char status[128]; /* as the service manager was told */
+};
 
-static void on_signal(int signal)
+/* What the loop waits for; the index is what epoll hands back. */
+enum source {
+	SIGNALS,
+	LINKS,
+	LOOK,
+	SWEEP,
+	ROTATE,
+	WATCHDOG,
+	SOURCES
+};
+
+static int timer_set(int fd, __u64 first_us, __u64 every_us)
 {
-	(void)signal;
-	stop = 1;
+	const struct itimerspec when = {
+		.it_value = { (time_t)(first_us / 1000000), (long)(first_us % 1000000) * 1000 },
+		.it_interval = { (time_t)(every_us / 1000000), (long)(every_us % 1000000) * 1000 },
+	};
+
+	return timerfd_settime(fd, 0, &when, NULL) ? log_err(-errno, "set a timer") : 0;
 }
 
-static __u32 freed_sum(const struct sweep *s)
+/* The first time after one period; never with a period of 0. */
+static int timer_open(__u64 every_us)
 {
-	__u32 sum = 0;
+	autoclose int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	int err = fd < 0 ? log_err(-errno, "make a timer") : timer_set(fd, every_us, every_us);
 
-	for (__u32 i = 0; i < SW_STATE_MAX; i++)
-		sum += s->freed[i];
-	return sum;
+	return err ? err : TAKE_FD(fd);
 }
 
-static void sweep_json(const struct sweep *s)
+static void timer_read(int fd)
 {
-	struct json j;
+	__u64 times;
 
-	json_begin(&j, stdout);
-	json_object(&j, NULL);
-	json_u64(&j, "looked_at", s->looked);
-	json_u64(&j, "asked_for", s->asked ? s->due : 0);
-	json_u64(&j, "held", s->held);
-	json_u64(&j, "freed", freed_sum(s));
-	json_object(&j, "freed_by_state");
-	for (__u32 i = SW_CLOSED; i < SW_STATE_MAX; i++)
-		if (s->freed[i])
-			json_u64(&j, text_state_name((enum sw_state)i), s->freed[i]);
-	json_end(&j);
-	fflush(stdout);
+	while (read(fd, &times, sizeof(times)) > 0)
+		;
 }
 
-static void sweep_print(const struct sweep *s)
+static __u64 monotonic_us(void)
 {
-	char n[TEXT_COUNT];
+	struct timespec ts;
 
-	printf("%-13s%s\n", "looked at:", text_count(s->looked, n));
-	printf("%-13s%s", "asked for:", text_count(s->asked ? s->due : 0, n));
-	printf(", the host holds %s\n", text_count(s->held, n));
-	printf("%-13s%s\n", "freed:", text_count(freed_sum(s), n));
-	for (__u32 i = SW_CLOSED; i < SW_STATE_MAX; i++)
-		if (s->freed[i])
-			printf("  %-13s%s\n", text_state_name((enum sw_state)i),
-			       text_count(s->freed[i], n));
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (__u64)ts.tv_sec * 1000000 + (__u64)ts.tv_nsec / 1000;
 }
 
-static int open_for_sweep(const struct opts *o, const char *command, struct guard *g,
-			  struct tables *t)
+/* Devices that carry the guard here, as they were last looked at. */
+static __u32 guarded(const struct daemon *d)
 {
-	int err = probe_require_capabilities(command);
+	__u32 on = 0;
 
-	if (!err)
-		err = guard_open(g, o->pin);
-	return err ? err : tables_open(g, t, true);
+	for (__u32 i = 0; i < d->follow.count; i++)
+		on += d->follow.dev[i].d.alive && !d->follow.dev[i].d.elsewhere;
+	return on;
 }
 
-int cmd_sweep(const struct opts *o, int argc, char **argv)
-{
-	autoguard struct guard g = GUARD_INIT;
-	autotables struct tables t = { 0 };
-	struct sweep s = { 0 };
-	int here, err = no_arguments("sweep", argc, argv);
+/* --- sweeping ----------------------------------------------------------------------------- */
 
-	if (err)
-		return err;
-	if (open_for_sweep(o, "sweep", &g, &t))
-		return EXIT_FAILURE;
-	/* sockets of another namespace would say nothing of these connections */
-	here = dev_here(&g);
-	if (here < 0)
-		return EXIT_FAILURE;
-	if (!here)
-		log_note("no device is attached: the host is not asked");
-	s.may_ask = here;
-	if (table_sweep(&g, &t, &s))
-		return EXIT_FAILURE;
-	if (o->json)
-		sweep_json(&s);
-	else
-		sweep_print(&s);
-	return 0;
-}
-
-/* One turn. Times are kept in `asked_at_s` and `rebuilt_at_s`, 0: never. */
-static int turn(const struct guard *g, const struct tables *t, struct sweep *s, __u32 *rebuilt_at_s)
+static int sweep_turn(struct daemon *d)
 {
-	struct sweep next = { .asked_at_s = s->asked_at_s };
+	struct sweep next = { .asked_at_s = d->sweep.asked_at_s };
 	__u32 now = conn_now();
 	autolock int lock = -1;
-	int err = dev_here(g);
+	autotables struct tables t = { 0 };
+	/* sockets of another namespace would say nothing of these connections */
+	bool here = guarded(d);
+	int err;
 
-	if (err < 0)
-		return err;
-	next.rebuild = err && conn_since(*rebuilt_at_s, now) >= REBUILD_EVERY_S;
-	next.may_ask = next.rebuild || (err && (!next.asked_at_s ||
-						conn_since(next.asked_at_s, now) >= ASK_EVERY_S));
-	err = next.rebuild ? lock_take(&lock) : 0;
-	/* a guard removed while the lock was waited for is not to be written to */
-	if (!err && guard_is_pinned(g))
-		err = table_sweep(g, t, &next);
+	next.rebuild = here && conn_since(d->rebuilt_at_s, now) >= REBUILD_EVERY_S;
+	/* another run has the lock, and may rebuild it itself: at the next turn */
+	if (next.rebuild && lock_try(&lock))
+		next.rebuild = false;
+	next.may_ask = next.rebuild || (here && (!next.asked_at_s ||
+						 conn_since(next.asked_at_s, now) >= ASK_EVERY_S));
+	/* mapped for the turn only: a hundred bytes for each connection, else counted as ours */
+	err = tables_open(&d->g, &t, true);
+	/* a guard removed meanwhile is not to be written to */
+	if (!err && guard_is_pinned(&d->g))
+		err = table_sweep(&d->g, &t, &next);
 	if (!err && next.rebuild)
-		*rebuilt_at_s = now;
-	*s = next;
+		d->rebuilt_at_s = now;
+	d->sweep = next;
+	if (!err && d->o->json)
+		sweep_json(&d->sweep);
+	log_debug("sweep: looked at %u, due %u, held %u, freed %u", next.looked, next.due,
+		  next.held, sweep_freed(&next));
 	return err;
 }
 
-static void wait_s(__u32 seconds)
+/* False, and the end, when the guard is gone. */
+static bool still_there(struct daemon *d)
 {
-	const struct timespec ts = { .tv_sec = seconds };
-	sigset_t ends, before;
+	if (guard_is_pinned(&d->g))
+		return true;
+	log_note("the guard at %s is gone", d->g.dir);
+	d->ends = true;
+	return false;
+}
 
-	/* a signal that comes between the test and the wait must end the wait */
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigprocmask(SIG_BLOCK, &ends, &before);
-	if (!stop)
-		ppoll(NULL, 0, &ts, &before);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+static int on_sweep(struct daemon *d)
+{
+	if (!still_there(d))
+		return 0;
+	/* an upgrade may have replaced them */
+	guard_reopen_programs(&d->g);
+	return sweep_turn(d);
+}
+
+/* --- following ---------------------------------------------------------------------------- */
+
+static void tell_status(struct daemon *d)
+{
+	char text[sizeof(d->status)];
+	__u32 on = guarded(d);
+
+	snprintf(text, sizeof(text), "%u device%s guarded, %u waited for", on, on == 1 ? "" : "s",
+		 d->follow.count - on);
+	if (!strcmp(text, d->status))
+		return;
+	memcpy(d->status, text, sizeof(text));
+	notify("STATUS=%s", text);
+}
+
+static int look_again(struct daemon *d, __u64 in_us)
+{
+	d->look_soon = true;
+	return timer_set(d->look, in_us, LOOK_EVERY_US);
+}
+
+/* What fails is tried again at the next look: a device may vanish between two questions. */
+static int on_look(struct daemon *d)
+{
+	int busy;
+
+	d->look_soon = false;
+	if (!still_there(d))
+		return 0;
+	busy = follow_check(&d->g, &d->follow);
+	tell_status(d);
+	return busy == 1 ? look_again(d, RETRY_US) : 0;
+}
+
+static void on_change(const struct netdev_facts *facts, void *daemon)
+{
+	struct daemon *d = daemon;
+
+	if (follow_change(&d->follow, facts) && !d->look_soon)
+		look_again(d, SETTLE_US);
+}
+
+static int on_links(struct daemon *d, int fd)
+{
+	int lost = netdev_changes(fd, on_change, d);
+
+	if (lost == 1)
+		log_note("changes of devices came too fast and were lost: looking at all");
+	return lost == 1 ? look_again(d, SETTLE_US) : 0;
+}
+
+/* --- keys, reload, end -------------------------------------------------------------------- */
+
+static int on_rotate(struct daemon *d)
+{
+	autolock int lock = -1;
+
+	if (!still_there(d))
+		return 0;
+	if (!key_may_rotate(&d->g) || lock_try(&lock))
+		return timer_set(d->rotate, RETRY_US, (__u64)d->o->rotate_s * 1000000);
+	key_rotate(&d->g);
+	return 0;
+}
+
+/* Reads again what it was configured with: nothing yet. */
+static void daemon_reload(struct daemon *d)
+{
+	(void)d;
+	log_note("reload: there is no configuration file to read");
+}
+
+static int on_signals(struct daemon *d, int fd)
+{
+	struct signalfd_siginfo got;
+
+	while (read(fd, &got, sizeof(got)) == sizeof(got)) {
+		if (got.ssi_signo == SIGHUP) {
+			notify("RELOADING=1\nMONOTONIC_USEC=%llu",
+			       (unsigned long long)monotonic_us());
+			daemon_reload(d);
+			notify("READY=1");
+			continue;
+		}
+		notify("STOPPING=1");
+		log_note("ends; the guard at %s stays in force", d->g.dir);
+		d->ends = true;
+	}
+	return 0;
+}
+
+/* --- the loop ----------------------------------------------------------------------------- */
+
+/*
+ * One daemon to a guard, for as long as it lives: a lock on the directory of the links, which is
+ * the guard's own and goes with it. /proc/locks knows who holds it.
+ */
+static int find_holder(const struct stat *st, char pid[24])
+{
+	char line[256], want[64], word[24];
+	FILE *locks = fopen("/proc/locks", "re");
+	int found = 0;
+
+	snprintf(want, sizeof(want), " %02x:%02x:%llu ", major(st->st_dev), minor(st->st_dev),
+		 (unsigned long long)st->st_ino);
+	while (locks && !found && fgets(line, sizeof(line), locks)) {
+		const char *at = strstr(line, " WRITE ");
+
+		if (!at || !strstr(line, want) || !strstr(line, "FLOCK"))
+			continue;
+		at += strlen(" WRITE ");
+		snprintf(word, sizeof(word), "%.*s", (int)strspn(at, "0123456789"), at);
+		memcpy(pid, word, sizeof(word));
+		found = 1;
+	}
+	if (locks)
+		fclose(locks);
+	return found;
+}
+
+static int only_one(const struct guard *g, int *held)
+{
+	char path[PATH_MAX], pid[24] = "?";
+	autoclose int fd = -1;
+	struct stat st;
+	int err = path_format(path, sizeof(path), "%s/links", g->dir);
+
+	if (err)
+		return log_err(err, "pin directory");
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return log_err(-errno, "open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			return log_err(-errno, "lock %s", path);
+		find_holder(&st, pid);
+		log_refuse(-EBUSY, "a daemon runs for the guard at %s already: process %s", g->dir,
+			   pid);
+		return -EBUSY;
+	}
+	*held = TAKE_FD(fd);
+	return 0;
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? log_err(-errno, "wait for signals") : fd;
+}
+
+static int open_sources(struct daemon *d, int fd[SOURCES])
+{
+	int err = 0;
+
+	fd[LINKS] = netdev_watch();
+	fd[LOOK] = timer_open(LOOK_EVERY_US);
+	fd[SWEEP] = timer_open((__u64)d->o->interval_s * 1000000);
+	fd[ROTATE] = timer_open((__u64)d->o->rotate_s * 1000000);
+	fd[WATCHDOG] = timer_open(notify_watchdog_us() / 2);
+	d->look = fd[LOOK];
+	d->rotate = fd[ROTATE];
+	d->loop = epoll_create1(EPOLL_CLOEXEC);
+	if (d->loop < 0)
+		return log_err(-errno, "epoll");
+	for (__u32 i = 0; i < SOURCES && !err; i++) {
+		struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
+
+		err = fd[i] < 0 ? fd[i] : 0;
+		if (!err && epoll_ctl(d->loop, EPOLL_CTL_ADD, fd[i], &event))
+			err = log_err(-errno, "epoll");
+	}
+	return err;
+}
+
+static int dispatch(struct daemon *d, const int fd[SOURCES], __u32 source)
+{
+	switch (source) {
+	case SIGNALS:
+		return on_signals(d, fd[SIGNALS]);
+	case LINKS:
+		return on_links(d, fd[LINKS]);
+	}
+	timer_read(fd[source]);
+	switch (source) {
+	case LOOK:
+		return on_look(d);
+	case SWEEP:
+		return on_sweep(d);
+	case ROTATE:
+		return on_rotate(d);
+	default:
+		notify("WATCHDOG=1");
+		return 0;
+	}
+}
+
+static int loop(struct daemon *d, const int fd[SOURCES])
+{
+	int err = 0;
+
+	while (!d->ends && !err) {
+		struct epoll_event event[SOURCES];
+		int got = epoll_wait(d->loop, event, SOURCES, -1);
+
+		if (got < 0 && errno != EINTR)
+			return log_err(-errno, "wait");
+		for (int i = 0; i < got && !d->ends && !err; i++)
+			err = dispatch(d, fd, event[i].data.u32);
+	}
+	return err;
+}
+
+static int daemon_run(struct daemon *d, int fd[SOURCES])
+{
+	int err = open_sources(d, fd);
+
+	if (!err)
+		err = confine();
+	/* after it, so that what it forbids is found out before anyone relies on it */
+	if (!err)
+		err = on_look(d);
+	if (!err && !d->ends)
+		err = sweep_turn(d);
+	if (err || d->ends)
+		return err;
+	notify("READY=1\nSTATUS=%s", d->status);
+	return loop(d, fd);
 }
 
 int cmd_run(const struct opts *o, int argc, char **argv)
 {
-	autoguard struct guard g = GUARD_INIT;
-	autotables struct tables t = { 0 };
-	struct sigaction end = { .sa_handler = on_signal };
-	struct sweep s = { 0 };
-	__u32 rebuilt_at_s = conn_now(); /* by attach, or a service since */
+	struct daemon d = { .o = o, .g = GUARD_INIT, .rebuilt_at_s = conn_now(), .loop = -1 };
+	int fd[SOURCES] = { [0 ... SOURCES - 1] = -1 };
+	autoclose int only = -1;
 	int err = no_arguments("run", argc, argv);
 
 	if (err)
 		return err;
-	if (open_for_sweep(o, "run", &g, &t))
-		return EXIT_FAILURE;
-	sigaction(SIGINT, &end, NULL);
-	sigaction(SIGTERM, &end, NULL);
-	while (!stop && !err) {
-		if (!guard_is_pinned(&g)) {
-			log_note("the guard at %s is gone", g.dir);
-			break;
-		}
-		err = turn(&g, &t, &s, &rebuilt_at_s);
-		if (!err && o->json)
-			sweep_json(&s);
-		log_debug("sweep: looked at %u, due %u, held %u, freed %u", s.looked, s.due, s.held,
-			  freed_sum(&s));
-		if (!err)
-			wait_s(o->interval_s);
-	}
+	fd[SIGNALS] = open_signals();
+	err = fd[SIGNALS] < 0 ? fd[SIGNALS] : probe_require_capabilities("run");
+	if (!err)
+		err = guard_open(&d.g, o->pin);
+	if (!err)
+		err = only_one(&d.g, &only);
+	/* a guard of another network namespace is not this daemon's */
+	if (!err && dev_here(&d.g) < 0)
+		err = -EXDEV;
+	if (!err)
+		err = daemon_run(&d, fd);
+	for (size_t i = 0; i < SOURCES; i++)
+		close_fdp(&fd[i]);
+	close_fdp(&d.loop);
+	guard_close(&d.g);
 	return exit_code(err);
 }

@@ -44,11 +44,11 @@ enum map_id {
 	MAP_TABLES,
 	MAP_ARMING,
 	MAP_ATTACKS,
-	MAP_LISTS,
-	MAP_LIST_HITS,
 	MAP_SOURCES,
 	MAP_SUSPECT,
 	MAP_LIMIT_HITS,
+	MAP_LISTS,
+	MAP_LIST_HITS,
 	MAP_ID_MAX,
 };
 
@@ -59,6 +59,8 @@ enum prog_id {
 	PROG_ADOPT,
 	PROG_ID_MAX,
 };
+
+extern const char *const prog_names[PROG_ID_MAX];
 
 struct synwarden_bpf;
 
@@ -87,7 +89,13 @@ int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 co
 int guard_pin(struct guard *g);
 /* Opens pins after checking version, types and sizes. */
 int guard_open(struct guard *g, const char *dir);
+/* Their pins again: an upgrade may have replaced them. */
+int guard_reopen_programs(struct guard *g);
 void guard_close(struct guard *g);
+/* For an upgrade: this build's programs, loaded with the maps and constants of a guard. */
+int guard_load_beside(const struct guard *g, struct guard *fresh);
+/* Of its constants, as long as it is not pinned. */
+int guard_boot_fd(const struct guard *g);
 /* What `auto` would choose here; `why` says why not reqsk. Loads, attaches nothing. */
 enum sw_engine guard_probe_engine(char *why, size_t size);
 
@@ -100,6 +108,8 @@ enum guard_found {
 	GUARD_FOREIGN, /* a directory of someone else */
 };
 
+/* Is the directory there, and empty? Silent. */
+bool pins_are_none(const char *dir);
 /* Silent. */
 enum guard_found guard_find(const char *dir);
 /* Are these still the pins it was opened from? Silent. */
@@ -108,6 +118,12 @@ bool guard_is_pinned(const struct guard *g);
 __u32 guard_id(const struct guard *g);
 /* A descriptor, or negative errno. Silent. */
 int pin_get(const char *dir, const char *name);
+int pin_object(int fd, const char *dir, const char *sub, const char *name);
+/* For an upgrade: programs pinned beside those that run; put in their place, or removed again. */
+int guard_pin_next(const struct guard *fresh);
+int guard_end_next(const struct guard *g, bool keep);
+/* Of an upgrade under way or cut short, 0: none. Silent. */
+__u32 guard_next_prog_id(const struct guard *g, enum prog_id prog);
 /* Is there a guard that this program understands? */
 int pins_check_version(const char *dir);
 
@@ -129,16 +145,22 @@ bool probe_is_bpffs(const char *pin);
 struct dev_state {
 	__u32 ifindex;
 	struct sw_dev dev;
-	bool alive;     /* its XDP link still holds the device */
-	bool elsewhere; /* in another network namespace than this process */
+	bool alive;             /* its XDP link still holds a device */
+	bool elsewhere;         /* in another network namespace than this process */
+	char pins[IF_NAMESIZE]; /* name its links are pinned under, "" none or as the device */
 };
 
 int dev_attach(struct guard *g, const char *name, enum xdp_mode mode);
 /* Removes links, filter and entry; puts back what attach changed on the device. */
 int dev_detach(struct guard *g, const struct dev_state *d);
-/* All devices of the guard, at most SW_MAX_DEVS. */
+/* All devices of the guard, at most SW_MAX_DEVS. Of devices.c. */
 int dev_list(const struct guard *g, struct dev_state *list, __u32 *count);
-/* Forgets devices that are gone; a guard of another namespace is refused. */
+
+/* upgrade.c: the programs of `to` run where those of `from` did, or nothing changed. */
+int dev_upgrade(const struct guard *from, const struct guard *to, __u32 *hooks);
+
+/* devices.c */
+/* Forgets devices that are gone; a guard of another namespace alone is refused. */
 int dev_sweep(struct guard *g);
 /* Does a device of this namespace feed it? 1, 0; refused as above. Changes nothing. */
 int dev_here(const struct guard *g);
@@ -152,6 +174,10 @@ void cookies_restore_if_idle(const struct guard *g);
 int clear_remains(const char *pin, enum guard_found *found);
 /* Devices, sysctl, pins: nothing of the guard is left. */
 int guard_remove(struct guard *g);
+/* Verdicts count from here on. */
+int guard_arm(const struct guard *g);
+/* For a device that was not watched: what began behind it may end, and is known. */
+int grace_renew(const struct guard *g);
 /* `end` after handshakes under way had half a second to end, if any service enforces. */
 int drain(struct guard *g, int (*end)(struct guard *g, const void *arg), const void *arg);
 
@@ -174,6 +200,28 @@ int netdev_rxvlan_set(const char *name, bool on);
 bool netdev_has_tc_filters(int ifindex);
 int netdev_xdp_features(int ifindex, __u64 *features);
 int netdev_xdp_owner(int ifindex, struct xdp_owner *owner);
+
+/* A device as the kernel describes it. */
+struct netdev_facts {
+	__u32 ifindex;
+	__u32 mtu;
+	__u32 master;   /* bridge, bond, VRF it is a port of; 0 none */
+	__u32 xdp_prog; /* id, 0 none */
+	char name[IF_NAMESIZE];
+	char master_kind[IF_NAMESIZE];
+	__u8 mac[6];
+	bool up;
+	bool carrier;
+	bool gone; /* this message was its last */
+};
+
+/* -ENODEV: no such device in this namespace. */
+int netdev_facts(__u32 ifindex, struct netdev_facts *facts);
+/* A descriptor that tells of changes; this one has logged its failure. */
+int netdev_watch(void);
+/* Reads all changes there are; 1: some were lost. */
+int netdev_changes(int fd, void (*on_change)(const struct netdev_facts *facts, void *arg),
+		   void *arg);
 #define SYSCTL_SYNCOOKIES "/proc/sys/net/ipv4/tcp_syncookies"
 
 /* mapio.c */

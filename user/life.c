@@ -65,6 +65,9 @@ int guard_remove(struct guard *g)
 		dev_detach(g, &list[i]);
 	cookies_restore(g);
 	err = tree_remove(g->dir);
+	/* in a sandbox the directory is a mount, and stays */
+	if ((err == -EBUSY || err == -EROFS) && pins_are_none(g->dir))
+		err = 0;
 	return err ? log_err(err, "remove %s", g->dir) : 0;
 }
 
@@ -80,7 +83,8 @@ int clear_remains(const char *pin, enum guard_found *found)
 				  pin);
 	if (*found != GUARD_UNARMED && *found != GUARD_DEBRIS)
 		return 0;
-	log_note("an attach was cut short at %s, its remains are removed", pin);
+	if (!pins_are_none(pin))
+		log_note("an attach was cut short at %s, its remains are removed", pin);
 	if (*found == GUARD_UNARMED)
 		err = guard_open(&g, pin);
 	else
@@ -119,6 +123,20 @@ static int set_armed(const struct guard *g, enum sw_armed armed)
 	int err = mapio_settings(g, &s);
 
 	s.armed = armed;
+	return err ? err : mapio_settings_set(g, &s);
+}
+
+int guard_arm(const struct guard *g)
+{
+	return set_armed(g, SW_ARMED);
+}
+
+int grace_renew(const struct guard *g)
+{
+	struct sw_settings s;
+	int err = mapio_settings(g, &s);
+
+	s.grace_until_ns = grace_end();
 	return err ? err : mapio_settings_set(g, &s);
 }
 

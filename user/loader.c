@@ -41,15 +41,15 @@ static const char *const map_names[] = {
 	[MAP_TABLES] = "sw_tables",
 	[MAP_ARMING] = "sw_arming",
 	[MAP_ATTACKS] = "sw_attacks",
-	[MAP_LISTS] = "sw_lists",
-	[MAP_LIST_HITS] = "sw_list_hits",
 	[MAP_SOURCES] = "sw_sources",
 	[MAP_SUSPECT] = "sw_suspect",
 	[MAP_LIMIT_HITS] = "sw_limit_hits",
+	[MAP_LISTS] = "sw_lists",
+	[MAP_LIST_HITS] = "sw_list_hits",
 };
 _Static_assert(ARRAY_SIZE(map_names) == MAP_ID_MAX, "a name for each map");
 
-static const char *const prog_names[] = {
+const char *const prog_names[] = {
 	[PROG_XDP] = "sw_xdp",
 	[PROG_TC_IN] = "sw_tc_in",
 	[PROG_TC_OUT] = "sw_tc_out",
@@ -245,24 +245,15 @@ int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 co
 	return err;
 }
 
+/* The guard's own may be there, empty: a sandbox can open only what exists. */
 static int make_dir(const char *dir, const char *sub)
 {
 	char path[PATH_MAX];
 	int err = path_format(path, sizeof(path), "%s%s", dir, sub);
 
-	if (!err && mkdir(path, 0700))
+	if (!err && mkdir(path, 0700) && (*sub || errno != EEXIST || chmod(path, 0700)))
 		err = -errno;
 	return err ? log_err(err, "make %s%s", dir, sub) : 0;
-}
-
-static int pin_object(int fd, const char *dir, const char *sub, const char *name)
-{
-	char path[PATH_MAX];
-	int err = path_format(path, sizeof(path), "%s/%s%s", dir, sub, name);
-
-	if (!err && bpf_obj_pin(fd, path))
-		err = -errno;
-	return err ? log_err(err, "pin %s/%s%s", dir, sub, name) : 0;
 }
 
 /*
@@ -315,13 +306,12 @@ static int check_map(const char *dir, const struct bpf_map *want, int fd)
 		bpf_map__max_entries(want));
 }
 
-/* The sizes that this guard chose, from its constants; `want` is given them too. */
-static int open_boot(struct guard *g, struct synwarden_bpf *want)
+/* The constants of a guard that is pinned, secrets and all. */
+static int read_boot(const struct guard *g, const struct synwarden_bpf *want, struct sw_boot *boot)
 {
 	size_t size = bpf_map__value_size(want->maps.rodata);
 	autofree struct synwarden_bpf__rodata *have = calloc(1, size);
 	autoclose int fd = pin_get(g->dir, "boot");
-	struct sw_boot sized;
 	int err = fd < 0 ? fd : 0;
 
 	if (!have)
@@ -332,9 +322,22 @@ static int open_boot(struct guard *g, struct synwarden_bpf *want)
 		log_err(err, "open %s/boot", g->dir);
 	if (!err && mapio_raw(fd, have))
 		err = log_err(-EIO, "read %s/boot", g->dir);
+	if (!err)
+		memcpy(boot, (const void *)&have->sw_boot, sizeof(*boot));
+	explicit_bzero(have, size);
+	return err;
+}
+
+/* The sizes that this guard chose, from its constants; `want` is given them too. */
+static int open_boot(struct guard *g, struct synwarden_bpf *want)
+{
+	struct sw_boot sized;
+	int err = read_boot(g, want, &sized);
+
 	if (err)
 		return err;
-	take_boot(g, (const struct sw_boot *)&have->sw_boot);
+	take_boot(g, &sized);
+	explicit_bzero(&sized, sizeof(sized));
 	sized = g->boot;
 	if (sized.max[SW_TABLE_CONNS] >= SW_CONNS_MIN && sized.max[SW_TABLE_CONNS] <= SW_CONNS_MAX)
 		tables_size(&sized, sized.max[SW_TABLE_CONNS]);
@@ -371,6 +374,20 @@ static int open_maps(struct guard *g, struct synwarden_bpf *want)
 	return 0;
 }
 
+int guard_reopen_programs(struct guard *g)
+{
+	for (size_t i = 0; i < PROG_ID_MAX; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "progs/%s", prog_names[i]);
+		close_fdp(&g->prog[i]);
+		g->prog[i] = pin_get(g->dir, name);
+		if (g->prog[i] < 0 && (i != PROG_TC_IN || g->engine == SW_ENGINE_REQSK))
+			return log_err(g->prog[i], "open %s/%s", g->dir, name);
+	}
+	return 0;
+}
+
 int guard_open(struct guard *g, const char *dir)
 {
 	struct synwarden_bpf *want;
@@ -392,15 +409,62 @@ int guard_open(struct guard *g, const char *dir)
 	if (err)
 		return err;
 	g->engine = s.engine;
-	for (size_t i = 0; i < PROG_ID_MAX; i++) {
-		char name[32];
+	return guard_reopen_programs(g);
+}
 
-		snprintf(name, sizeof(name), "progs/%s", prog_names[i]);
-		g->prog[i] = pin_get(dir, name);
-		if (g->prog[i] < 0 && (i != PROG_TC_IN || g->engine == SW_ENGINE_REQSK))
-			return log_err(g->prog[i], "open %s/%s", dir, name);
+/* Its maps in the place of those that `skel` would make; open_maps() has found them alike. */
+static int reuse_maps(const struct guard *g, struct synwarden_bpf *skel)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, skel->obj) {
+		autoclose int fd = -1;
+		int err;
+
+		if (!pin_name(map) || map == skel->maps.rodata)
+			continue;
+		fd = pin_get(g->dir, pin_name(map));
+		err = fd < 0 ? fd : bpf_map__reuse_fd(map, fd);
+		if (err)
+			return log_err(err, "open %s/%s", g->dir, pin_name(map));
 	}
 	return 0;
+}
+
+/* The same constants: cookies, filter and tables of the guard hang on its seeds and sizes. */
+static int load_beside(const struct guard *g, struct synwarden_bpf *skel)
+{
+	struct sw_boot *boot = (struct sw_boot *)&skel->rodata->sw_boot;
+	int err = read_boot(g, skel, boot);
+
+	bpf_program__set_autoload(skel->progs.sw_tc_in, g->engine == SW_ENGINE_REQSK);
+	if (!err)
+		err = size_maps(skel, boot);
+	if (!err)
+		err = reuse_maps(g, skel);
+	if (err)
+		return err;
+	err = synwarden_bpf__load(skel);
+	return err ? load_refused(err, g->engine) : 0;
+}
+
+int guard_load_beside(const struct guard *g, struct guard *fresh)
+{
+	int err = path_format(fresh->dir, sizeof(fresh->dir), "%s", g->dir);
+
+	fresh->engine = g->engine;
+	fresh->boot = g->boot;
+	fresh->skel = synwarden_bpf__open();
+	if (!fresh->skel)
+		return log_err(-errno, "open the built-in programs");
+	if (!err)
+		err = load_beside(g, fresh->skel);
+	return err ? err : take_descriptors(fresh);
+}
+
+int guard_boot_fd(const struct guard *g)
+{
+	return bpf_map__fd(g->skel->maps.rodata);
 }
 
 void guard_close(struct guard *g)

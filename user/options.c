@@ -55,6 +55,7 @@ static const struct option long_options[] = {
 	{ "config", required_argument, NULL, ARG_OPT(OPT_CONFIG) },
 	{ "confirm", required_argument, NULL, ARG_OPT(OPT_CONFIRM) },
 	{ "dry-run", no_argument, NULL, ARG_OPT(OPT_DRY_RUN) },
+	{ "rotate-keys", required_argument, NULL, ARG_OPT(OPT_ROTATE_KEYS) },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -250,6 +251,9 @@ static int set_option(struct opts *o, __u64 opt, int argc, char **argv, struct t
 		return set_number("confirm", "seconds", 1, 86400, &o->confirm_s, why);
 	case OPT_DRY_RUN:
 		return 0;
+	case OPT_ROTATE_KEYS:
+		return set_number("rotate-keys", "seconds, 0 for never", 0, 31536000, &o->rotate_s,
+				  why);
 	default:
 		return set_query(o, opt, argc, argv, why);
 	}

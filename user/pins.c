@@ -2,11 +2,14 @@
 /* What lies in a pin directory: a guard of this version, of another, its remains, or neither. */
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <bpf/bpf.h>
 
 #include "kernel.h"
+#include "links.h"
 #include "util.h"
 
 int pin_get(const char *dir, const char *name)
@@ -43,7 +46,7 @@ static int read_version(int settings_fd, struct sw_settings *s)
 	return 0;
 }
 
-static bool is_empty_dir(const char *path)
+bool pins_are_none(const char *path)
 {
 	DIR *dir = opendir(path);
 	const struct dirent *entry;
@@ -65,7 +68,7 @@ enum guard_found guard_find(const char *dir)
 	if (fd == -ENOENT && access(dir, F_OK))
 		return GUARD_NONE;
 	if (fd == -ENOENT)
-		return is_empty_dir(dir) ? GUARD_DEBRIS : GUARD_FOREIGN;
+		return pins_are_none(dir) ? GUARD_DEBRIS : GUARD_FOREIGN;
 	/* guard_open() says what is wrong with these */
 	if (fd < 0 || read_version(fd, &s) || s.abi_version != SW_ABI_VERSION || s.armed)
 		return GUARD_PINNED;
@@ -75,11 +78,27 @@ enum guard_found guard_find(const char *dir)
 	return GUARD_UNARMED;
 }
 
+/* Who may write there chooses the programs that run: it must be root, or us, alone. */
+static int check_private(const char *dir)
+{
+	struct stat st;
+
+	if (stat(dir, &st) || ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & 077)))
+		return 0;
+	log_refuse(-EPERM, "%s is of user %u and mode %03o, expected root and 700", dir, st.st_uid,
+		   st.st_mode & 0777);
+	log_hint("find out who changed it; then 'chown root %s; chmod 700 %s'", dir, dir);
+	return -EPERM;
+}
+
 int pins_check_version(const char *dir)
 {
 	autoclose int fd = pin_get(dir, "settings");
 	struct sw_settings s;
 	int err = fd < 0 ? fd : read_version(fd, &s);
+
+	if (!err && check_private(dir))
+		return -EPERM;
 
 	if (err == -ENOENT) {
 		log_refuse(err, "no guard at %s: run 'synwarden attach DEV' first", dir);
@@ -106,6 +125,16 @@ int pins_check_version(const char *dir)
 	return -EPROTO;
 }
 
+int pin_object(int fd, const char *dir, const char *sub, const char *name)
+{
+	char path[PATH_MAX];
+	int err = path_format(path, sizeof(path), "%s/%s%s", dir, sub, name);
+
+	if (!err && bpf_obj_pin(fd, path))
+		err = -errno;
+	return err ? log_err(err, "pin %s/%s%s", dir, sub, name) : 0;
+}
+
 static __u32 map_id_of(int fd)
 {
 	struct bpf_map_info info = { 0 };
@@ -124,4 +153,60 @@ bool guard_is_pinned(const struct guard *g)
 	autoclose int fd = pin_get(g->dir, "settings");
 
 	return map_id_of(fd) && map_id_of(fd) == map_id_of(g->map[MAP_SETTINGS]);
+}
+
+/* Behind the name of a pin, while an upgrade is under way. */
+#define NEXT "-next"
+
+static int pin_next(int fd, const struct guard *g, const char *sub, const char *name)
+{
+	char path[PATH_MAX], leaf[48];
+
+	snprintf(leaf, sizeof(leaf), "%s" NEXT, name);
+	/* of an upgrade that was killed */
+	if (!path_format(path, sizeof(path), "%s/%s%s", g->dir, sub, leaf))
+		unlink(path);
+	return pin_object(fd, g->dir, sub, leaf);
+}
+
+int guard_pin_next(const struct guard *fresh)
+{
+	int err = pin_next(guard_boot_fd(fresh), fresh, "", "boot");
+
+	for (size_t i = 0; i < PROG_ID_MAX && !err; i++)
+		if (fresh->prog[i] >= 0)
+			err = pin_next(fresh->prog[i], fresh, "progs/", prog_names[i]);
+	return err;
+}
+
+/* Renamed over the one there was, or removed. */
+static int end_next(const struct guard *g, const char *sub, const char *name, bool keep)
+{
+	char to[PATH_MAX], from[PATH_MAX];
+	int err = path_format(to, sizeof(to), "%s/%s%s", g->dir, sub, name);
+
+	if (!err)
+		err = path_format(from, sizeof(from), "%s/%s%s" NEXT, g->dir, sub, name);
+	if (!err && (keep ? rename(from, to) : unlink(from)) && errno != ENOENT)
+		err = -errno;
+	return err ? log_err(err, "replace %s/%s%s", g->dir, sub, name) : 0;
+}
+
+int guard_end_next(const struct guard *g, bool keep)
+{
+	int err = end_next(g, "", "boot", keep);
+
+	for (size_t i = 0; i < PROG_ID_MAX && (!err || !keep); i++)
+		err = end_next(g, "progs/", prog_names[i], keep);
+	return err;
+}
+
+__u32 guard_next_prog_id(const struct guard *g, enum prog_id prog)
+{
+	char name[48];
+	autoclose int fd = -1;
+
+	snprintf(name, sizeof(name), "progs/%s" NEXT, prog_names[prog]);
+	fd = pin_get(g->dir, name);
+	return prog_id_of(fd);
 }

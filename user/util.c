@@ -189,7 +189,10 @@ int random_fill(void *buf, size_t size)
 	return (size_t)len == size ? 0 : -EIO;
 }
 
-static void signals_hold(int how)
+/* As they were before the lock: the daemon never takes these signals but from a descriptor. */
+static sigset_t signals_before;
+
+static void signals_hold(void)
 {
 	sigset_t set;
 
@@ -197,16 +200,24 @@ static void signals_hold(int how)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
-	sigprocmask(how, &set, NULL);
+	sigprocmask(SIG_BLOCK, &set, &signals_before);
+}
+
+/* Read-only, which is enough for flock(): a sandbox may have /run so. */
+static int lock_open(void)
+{
+	int lock = open(SW_LOCK, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return lock < 0 ? log_err(-errno, "open %s", SW_LOCK) : lock;
 }
 
 int lock_take(int *fd)
 {
-	int lock = open(SW_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int lock = lock_open();
 	int err;
 
 	if (lock < 0)
-		return log_err(-errno, "open %s", SW_LOCK);
+		return lock;
 	if (flock(lock, LOCK_EX | LOCK_NB)) {
 		log_note("waiting for another run that changes a guard");
 		if (flock(lock, LOCK_EX)) {
@@ -215,8 +226,21 @@ int lock_take(int *fd)
 			return err;
 		}
 	}
-	signals_hold(SIG_BLOCK);
+	signals_hold();
 	*fd = lock;
+	return 0;
+}
+
+int lock_try(int *fd)
+{
+	autoclose int lock = lock_open();
+
+	if (lock < 0)
+		return lock;
+	if (flock(lock, LOCK_EX | LOCK_NB))
+		return errno == EWOULDBLOCK ? -EBUSY : log_err(-errno, "lock %s", SW_LOCK);
+	signals_hold();
+	*fd = TAKE_FD(lock);
 	return 0;
 }
 
@@ -225,5 +249,5 @@ void lock_release(int *fd)
 	if (*fd < 0)
 		return;
 	close_fdp(fd);
-	signals_hold(SIG_UNBLOCK);
+	sigprocmask(SIG_SETMASK, &signals_before, NULL);
 }

@@ -89,6 +89,8 @@ int random_fill(void *buf, size_t size);
  * the lock is released, so an interrupt never leaves half a guard.
  */
 int lock_take(int *fd);
+/* The same without waiting: -EBUSY, unsaid, when another run holds it. */
+int lock_try(int *fd);
 #define SW_LOCK "/run/synwarden.lock"
 void lock_release(int *fd);
 #define autolock __attribute__((cleanup(lock_release)))

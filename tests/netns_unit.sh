@@ -1,0 +1,139 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# deploy/synwarden.service: how far it is hardened, and that it starts, reloads, restarts and
+# stops under a real systemd, which runs in a container of systemd-nspawn on the server's
+# network. Not here: the daemon itself (netns_daemon.sh).
+
+set -euo pipefail
+# shellcheck source=tests/netns_lib.sh
+source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
+
+UNIT=$HERE/../deploy/synwarden.service
+
+test_unit_is_hardened() { # N01
+	need systemd-analyze
+	systemd-analyze security --offline=true --threshold=20 "$UNIT" > "$T/said" 2>&1 ||
+		fail "exposure: $(tail -n 1 "$T/said")"
+	say "MEASURED $(tail -n 1 "$T/said" | tr -dc ' -~')"
+}
+
+test_unit_is_installed_where_asked() { # N01
+	make -s -C "$HERE/.." BUILD="$SW_BUILD" DESTDIR="$T/to" PREFIX=/usr install > "$T/said" 2>&1 ||
+		fail "$(cat "$T/said")"
+	grep -q '^ExecStart=/usr/sbin/synwarden run$' "$T/to/usr/lib/systemd/system/synwarden.service" ||
+		fail "unit: $(find "$T/to")"
+}
+
+# Cgroups of our own, which systemd-nspawn divides: "mount point, path below it" of each
+cgroups() {
+	local number name path at
+	while IFS=: read -r number name path; do
+		case $number:$name in
+		0:) at=$(findmnt -nfo TARGET -t cgroup2) || continue ;;
+		*:name=systemd) at=$(findmnt -nfo TARGET -t cgroup -O name=systemd) || continue ;;
+		*) continue ;;
+		esac
+		echo "$at${path%/}/synwarden-test"
+	done < /proc/self/cgroup
+}
+
+cgroups_enter() {
+	local dir
+	for dir in $(cgroups); do
+		mkdir -p "$dir"
+		echo "$BASHPID" > "$dir/cgroup.procs"
+	done
+}
+
+cgroups_remove() {
+	local dir
+	for dir; do
+		find "$dir" -depth -type d -exec rmdir {} + 2> /dev/null || true
+		[ ! -e "$dir" ] || return 1
+	done
+}
+
+# A root that has the machine's /usr, our program, and the unit as it is installed
+make_root() {
+	local root=$T/root dir
+	mkdir -p "$root"/{usr,run,tmp,var/log,proc,sys,dev,opt/sbin,etc/default} \
+		"$root/etc/systemd/system/synwarden.service.d"
+	for dir in bin sbin lib lib64; do
+		[ ! -e /usr/$dir ] || ln -s usr/$dir "$root/$dir"
+	done
+	cp /etc/passwd /etc/group /etc/os-release "$root/etc/"
+	: > "$root/etc/machine-id"
+	cp "$SW_BIN" "$root/opt/sbin/"
+	sed 's,/usr/local/sbin/,/opt/sbin/,' "$UNIT" > "$root/etc/systemd/system/synwarden.service"
+	printf '[Service]\nStandardOutput=append:/var/log/guard\nStandardError=append:/var/log/guard\n' \
+		> "$root/etc/systemd/system/synwarden.service.d/log.conf"
+	printf '[Unit]\nWants=synwarden.service\n' > "$root/etc/systemd/system/lab.target"
+	echo SYNWARDEN_DEVICES=s0 > "$root/etc/default/synwarden"
+}
+
+# systemd as process 1 of a container; INIT is its process out here
+container_up() {
+	touch "$T/net"
+	mount --bind /run/netns/server "$T/net"
+	(
+		cgroups_enter
+		exec unshare --mount sh -c "mount -t tmpfs tmpfs /run; exec systemd-nspawn -q -D '$T/root' \
+			--bind-ro=/usr --bind=/sys/fs/bpf --network-namespace-path='$T/net' --register=no \
+			--keep-unit --system-call-filter=bpf --capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN \
+			/usr/lib/systemd/systemd --unit=lab.target"
+	) > "$T/console" 2>&1 &
+	NSPAWN=$!
+	wait_until 10 init_is_there || fail "no container: $(cat "$T/console")"
+}
+
+init_is_there() { INIT=$(pgrep -P "$NSPAWN" -x systemd | head -n 1) && [ -n "$INIT" ]; }
+ctl() { nsenter -t "$INIT" -m -p -- systemctl "$@" 2>&1; }
+is_active() { [ "$(ctl is-active synwarden)" = active ]; }
+main_pid() { ctl show -P MainPID synwarden; }
+is_restarted() { is_active && [ "$(main_pid)" != "$1" ]; }
+is_stopped() { [ "$(ctl is-active synwarden)" = inactive ]; }
+log() { cat "$T/root/var/log/guard" 2> /dev/null; }
+
+test_unit_runs_under_systemd() { # N01 L01 L12 @limit=90
+	local pid groups
+	need systemd-nspawn pgrep findmnt
+	[ -x /usr/lib/systemd/systemd ] || skip "systemd is not installed"
+	net_up
+	start_nginx
+	make_root
+	groups=$(cgroups | tr '\n' ' ')
+	container_up
+	wait_until 30 is_active || fail "not active: $(ctl status synwarden): $(log): $(cat "$T/console")"
+	guard service add any 80 --mode always
+	family 4
+	expect_eq "page" alive "$(fetch "$URL")"
+	expect_eq "handed over" 1 "$(packets tc_handed_over)"
+	expect_eq "status" "1 device guarded, 0 waited for" "$(ctl show -P StatusText synwarden)"
+	pid=$(main_pid)
+	ctl kill --kill-whom=main -s KILL synwarden
+	wait_until 10 is_restarted "$pid" || fail "not restarted: $(ctl status synwarden): $(log)"
+	expect_eq "page after the restart" alive "$(fetch "$URL")"
+	ctl reload synwarden
+	wait_until 5 grep -q reload "$T/root/var/log/guard" || fail "no reload: $(log)"
+	is_active || fail "not active after a reload: $(log)"
+	# in the sandbox too: attached again when the device comes back
+	sv ip link del s0
+	stop "${PASS[c0]}"
+	join client c0 server s0
+	address_both
+	wait_until 10 grep -q "s0: back, attached again" "$T/root/var/log/guard" || fail "$(log)"
+	expect_eq "page over the new device" alive "$(fetch "$URL")"
+	ctl stop synwarden
+	wait_until 10 is_stopped || fail "not stopped: $(ctl status synwarden)"
+	expect_eq "armed with the unit stopped" true "$(guard status -j | field armed)"
+	expect_eq "page with the unit stopped" alive "$(fetch "$URL")"
+	say "MEASURED log of the unit: $(log | grep -c note) notes"
+	kill -KILL "$INIT"
+	wait "$NSPAWN" 2> /dev/null || true
+	umount "$T/net"
+	# shellcheck disable=SC2086 # a list of words
+	wait_until 5 cgroups_remove $groups || fail "cgroups left: $groups"
+}
+
+run_tests "$@"
