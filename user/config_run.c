@@ -231,6 +231,14 @@ int config_apply_file(const struct guard *g, const char *path, bool force)
 	return err;
 }
 
+int config_reload(const struct guard *g)
+{
+	struct applied_record a;
+	int err = config_apply_file(g, applied_read(g, &a) ? a.path : SW_CONFIG_DEFAULT, false);
+
+	return err ? log_refuse(err, "what ran before stays in force") : 0;
+}
+
 bool config_applied(const struct guard *g, struct config_applied *a)
 {
 	autoconfig struct config running, file;

@@ -22,6 +22,8 @@ int config_apply(const struct guard *g, const struct config *c, bool force);
  * one waits for its confirmation. Takes the lock. For the daemon's reload.
  */
 int config_apply_file(const struct guard *g, const char *path, bool force);
+/* The same with the file that was applied last, else the one below /etc. */
+int config_reload(const struct guard *g);
 
 /* The file that was applied last to this guard, and how far it is from what runs. */
 struct config_applied {
