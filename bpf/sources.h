@@ -22,6 +22,11 @@ static __always_inline bool is_half_closed(__u32 state)
 	return state == SW_FIN_WAIT_2 || state == SW_CLOSE_WAIT;
 }
 
+static __always_inline __u64 source_tag(const __be32 *addr, __u32 level, __u32 service)
+{
+	return sw_source_tag(sw_boot.seed0, sw_boot.seed1, addr, level, service);
+}
+
 static __always_inline struct sw_source *source_at(__u64 tag, __u32 n)
 {
 	__u32 idx = ((__u32)(tag >> 32) * SW_SOURCE_WAYS & (sw_boot.sources - 1)) + n;
@@ -143,7 +148,7 @@ __noinline int judge_level(struct sw_pkt *p, __u32 level, __u32 proven)
 	if (!svc || !hits)
 		return SW_CONTINUE;
 	l = &svc->limit[level];
-	tag = sw_source_tag(&sw_boot, p->saddr, level, p->service);
+	tag = source_tag(p->saddr, level, p->service);
 	if (!proven && !is_suspect(tag))
 		return SW_CONTINUE;
 	s = source_find(tag);
@@ -236,7 +241,7 @@ __noinline int source_open_at(struct sw_pkt *p, __u32 level)
 	svc = service_of(p);
 	if (!svc)
 		return 0;
-	tag = sw_source_tag(&sw_boot, p->saddr, level, p->service);
+	tag = source_tag(p->saddr, level, p->service);
 	s = source_find(tag);
 	if (!s)
 		s = source_take(p, tag, level);
@@ -256,8 +261,7 @@ __noinline int source_add(struct sw_tuple *t, __u32 at, __u32 conns, __u32 half)
 
 	if (!t)
 		return 0;
-	s = source_find(
-		sw_source_tag(&sw_boot, t->client, at & 1, at >> 8 & (SW_MAX_SERVICES - 1)));
+	s = source_find(source_tag(t->client, at & 1, at >> 8 & (SW_MAX_SERVICES - 1)));
 	if (!s)
 		return 0;
 	__sync_fetch_and_add(&s->half_closed, half);
@@ -308,7 +312,7 @@ __noinline int source_note_stalled(struct sw_pkt *p, __u32 level)
 
 	if (!p)
 		return 0;
-	s = source_find(sw_source_tag(&sw_boot, p->saddr, level & 1, p->service));
+	s = source_find(source_tag(p->saddr, level & 1, p->service));
 	if (s)
 		__sync_fetch_and_add(&s->stalled_walk, 1);
 	return 0;

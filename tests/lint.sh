@@ -186,10 +186,10 @@ macros_do_not_jump()
 abi_is_asserted()
 {
 	local s
-	sed -n 's/^struct \(sw_[a-z_]*\) {$/\1/p' include/synwarden.h | while read -r s; do
-		grep -q "SW_ASSERT_SIZE($s," include/synwarden.h || echo "struct $s: no size assert"
+	sed -n 's/^struct \(sw_[a-z_]*\) {$/\1/p' include/*.h | while read -r s; do
+		grep -hq "SW_ASSERT_SIZE($s," include/*.h || echo "struct $s: no size assert"
 	done
-	code_grep '^\s+(bool|long|unsigned long|size_t|int)\s' include/synwarden.h
+	code_grep '^\s+(bool|long|unsigned long|size_t|int)\s' include/*.h
 }
 
 commands()

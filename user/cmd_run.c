@@ -39,6 +39,7 @@ struct daemon {
 	struct guard g;
 	struct sweep sweep;
 	__u32 rebuilt_at_s;
+	__u32 expire_at_s; /* of the lists */
 	struct follow follow;
 	int loop; /* epoll */
 	int look; /* timer */
@@ -154,6 +155,7 @@ static int on_sweep(struct daemon *d)
 		return 0;
 	/* an upgrade may have replaced them */
 	guard_reopen_programs(&d->g);
+	lists_expire(&d->g, &d->expire_at_s); /* what fails has been said, and is tried again */
 	return sweep_turn(d);
 }
 

@@ -220,11 +220,11 @@ static int fill_key(struct guard *g)
 	return err ? err : mapio_keysched_set(g, &sched);
 }
 
-/* What anyone but the programs may know of the constants. */
+/* What anyone but the programs may know of the constants: the seeds say where a source is counted. */
 static void take_boot(struct guard *g, const struct sw_boot *boot)
 {
 	g->boot = *boot;
-	g->boot.seed0 = g->boot.seed1 = g->boot.mark = 0;
+	g->boot.mark = 0;
 }
 
 int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 connections)

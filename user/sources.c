@@ -110,8 +110,8 @@ void source_uncount(const struct sources *s, const struct sw_conn *c)
 	    c->state >= SW_TIME_WAIT)
 		return;
 	for (__u32 level = 0; level < SW_LEVELS; level++) {
-		struct sw_source *at =
-			find(s, sw_source_tag(&s->boot, c->client, level, conn_service(c)));
+		struct sw_source *at = find(s, sw_source_tag(s->boot.seed0, s->boot.seed1,
+							     c->client, level, conn_service(c)));
 
 		if (!at)
 			continue;
