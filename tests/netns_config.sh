@@ -15,7 +15,7 @@ unset SSH_CONNECTION SSH_CLIENT
 config_net() {
 	net_up
 	export SYNWARDEN_RUN=$T/run
-	guard attach s0 --xdp "${1:-native}" --no-fail-safe > "$T/attach"
+	guard attach s0 --no-fail-safe > "$T/attach"
 }
 
 # file NAME < TEXT: a file $T/NAME

@@ -44,7 +44,9 @@ static int apply(const struct opts *o, const struct guard *g, const struct confi
 		log_note(
 			"'synwarden confirm' within %u s keeps it, else what ran before comes back",
 			o->confirm_s);
-	return applied_note(g, path);
+	if (applied_note(g, path))
+		log_note("it is in force, but status will not know of the file");
+	return 0;
 }
 
 int cmd_apply(const struct opts *o, int argc, char **argv)

@@ -169,14 +169,9 @@ static void take_over(struct reader *r, const struct node *n, void *object)
 }
 
 static const struct known_key service_keys[] = {
-	{ "prefix", take_prefix },
-	{ "ports", take_ports },
-	{ "mode", take_mode },
-	{ "host-syns", take_host_syns },
-	{ "arm", take_arm },
-	{ "per-source", take_source },
-	{ "per-net", take_net },
-	{ "over", take_over },
+	{ "prefix", take_prefix },       { "ports", take_ports }, { "mode", take_mode },
+	{ "host-syns", take_host_syns }, { "arm", take_arm },     { "per-source", take_source },
+	{ "per-net", take_net },         { "over", take_over },
 };
 
 /* Each with its own place, so that both are told if both are wrong. */

@@ -222,8 +222,12 @@ static void leave_session(void)
 static void waiter(const char *pin, __u64 token)
 {
 	leave_session();
-	if (!wait_for_end(pin, token))
+	if (!wait_for_end(pin, token)) {
+		/* what a guard ran that is detached is of no use to the next one */
+		if (guard_find(pin) == GUARD_NONE)
+			remember_remove(pin, "rollback");
 		_exit(0);
+	}
 	for (int i = 0; i < TRIES; i++) {
 		if (!end_wait(pin, token))
 			_exit(0);
