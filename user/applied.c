@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which file was applied to a guard; see pending.h. */
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -29,25 +28,26 @@ bool applied_read(const struct guard *g, struct applied_record *a)
 	return true;
 }
 
-int applied_note(const struct guard *g, const char *path)
+void applied_note(const struct guard *g, const char *path)
 {
 	struct applied_record a = { .guard = guard_id(g) };
 	autofaults struct faults f = { 0 };
 	autofree char *text = NULL;
 	size_t len;
 
-	if (config_load(path, &text, &len, &f) || !realpath(path, a.path))
-		return log_refuse(-EIO, "%s was applied, but cannot be read any more", path);
-	a.hash = applied_hash(text, len);
-	return remember_write(g->dir, "applied", &a, sizeof(a));
+	if (!config_load(path, &text, &len, &f) && realpath(path, a.path)) {
+		a.hash = applied_hash(text, len);
+		if (!remember_write(g->dir, "applied", &a, sizeof(a)))
+			return;
+	}
+	log_note("it is in force, but status will not know of the file");
 }
 
-int applied_saved(const struct guard *g, const char *path)
+void applied_saved(const struct guard *g, const char *path)
 {
 	struct applied_record a;
 	char real[PATH_MAX];
 
-	if (!applied_read(g, &a) || !realpath(path, real) || strcmp(a.path, real))
-		return 0;
-	return applied_note(g, path);
+	if (applied_read(g, &a) && realpath(path, real) && !strcmp(a.path, real))
+		applied_note(g, path);
 }

@@ -72,5 +72,7 @@ int attach_configure(const struct guard *g, const struct opts *o)
 	err = pending_clear(g);
 	if (!err)
 		err = config_apply(g, o->file, o->given & OPT_FORCE);
-	return err ? err : applied_note(g, o->config);
+	if (!err)
+		applied_note(g, o->config);
+	return err;
 }

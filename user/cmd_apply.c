@@ -44,8 +44,7 @@ static int apply(const struct opts *o, const struct guard *g, const struct confi
 		log_note(
 			"'synwarden confirm' within %u s keeps it, else what ran before comes back",
 			o->confirm_s);
-	if (applied_note(g, path))
-		log_note("it is in force, but status will not know of the file");
+	applied_note(g, path);
 	return 0;
 }
 

@@ -215,7 +215,9 @@ static int save(const struct guard *g, const char *path)
 		return fwrite(text, 1, len, stdout) == len ? 0 : -EIO;
 	err = replace_file(path, text, len);
 	/* what was applied, if it was this file, was changed by nobody else */
-	return err ? err : applied_saved(g, path);
+	if (!err)
+		applied_saved(g, path);
+	return err;
 }
 
 int cmd_save(const struct opts *o, int argc, char **argv)

@@ -227,7 +227,7 @@ int config_apply_file(const struct guard *g, const char *path, bool force)
 	if (!err)
 		err = config_apply(g, &c, force);
 	if (!err)
-		err = applied_note(g, path);
+		applied_note(g, path);
 	return err;
 }
 

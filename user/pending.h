@@ -21,9 +21,10 @@ struct applied_record {
 __u64 applied_hash(const char *text, size_t len);
 /* False: none, or of another guard. Silent. */
 bool applied_read(const struct guard *g, struct applied_record *a);
-int applied_note(const struct guard *g, const char *path);
+/* The file is in force now. If that cannot be remembered, a note says so. */
+void applied_note(const struct guard *g, const char *path);
 /* The file is what runs now: if it is the one that was applied, nobody changed it. */
-int applied_saved(const struct guard *g, const char *path);
+void applied_saved(const struct guard *g, const char *path);
 
 /* All below are for a caller that holds the lock, but pending_look() and pending_poll(). */
 
