@@ -398,6 +398,15 @@ test_100_services_and_100000_prefixes_in_3_seconds() { # K10
 	began=$EPOCHREALTIME
 	expect_in "status" "nothing differs" "$(guard status)"
 	say "MEASURED status beside them: $(elapsed "$began") s"
+	# a list file stays named as long as all of it runs
+	guard deny add 192.0.2.77
+	guard save
+	same many-1
+	expect_in "list file" 'deny-1.txt' "$(cat "$T/many-1")"
+	expect_eq "entries" 1 "$(grep -c '^      - [0-9]' "$T/many-1")"
+	guard deny del 192.0.2.77
+	guard save
+	same many-1
 	# the same again changes no list; another one all of them
 	guard limit set timeout-closed 5
 	began=$EPOCHREALTIME

@@ -376,3 +376,41 @@ TEST(shipped_file_holds_every_setting_with_its_default, "N05")
 	CHECK_EQ(c.service[0].service.hold_s, s.hold_s);
 	CHECK_EQ(c.service[0].service.limited, 0);
 }
+
+/* --- list files ------------------------------------------------------------------------------ */
+
+TEST(list_files_are_read_and_their_bad_lines_named, "N05 P04")
+{
+	static const char conf[] = "lists:\n  deny:\n    entries: [192.0.2.9]\n"
+				   "    files: [list.txt, list.txt]\n";
+	char dir[] = "/tmp/unit_config.XXXXXX", list[64], path[64];
+	autofaults struct faults f = { 0 }, g = { 0 };
+	autoconfig struct config good, bad;
+	FILE *out;
+
+	REQUIRE(mkdtemp(dir));
+	snprintf(list, sizeof(list), "%s/list.txt", dir);
+	snprintf(path, sizeof(path), "%s/conf.yaml", dir);
+	out = fopen(list, "w");
+	fputs("# all\n192.0.2.0/24 # why\n\n2001:db8::/32\n192.0.2.9\n", out);
+	fclose(out);
+	/* the path of a list begins where the file lies; twice the same is one */
+	config_parse(&good, path, conf, strlen(conf), &f);
+	CHECK_EQ(f.total, 0);
+	CHECK_EQ(good.lists.count, 3);
+	CHECK_EQ(good.files, 2);
+	out = fopen(list, "a");
+	fputs("10.0.0.1/8\n\x1b[31m\n", out);
+	fclose(out);
+	config_parse(&bad, path, conf, strlen(conf), &g);
+	CHECK_EQ(g.total, 4); /* read twice */
+	CHECK(g.count && !strcmp(g.list[0].file, list));
+	CHECK_EQ(g.list[0].at.line, 6);
+	check_text(g.list[0].text,
+		   "'10.0.0.1/8' has bits set behind its prefix: the network is 10.0.0.0/8");
+	CHECK_EQ(g.list[1].at.line, 7);
+	check_text(g.list[1].text, "bad prefix '?[31m'");
+	CHECK_EQ(bad.lists.count, 1);
+	unlink(list);
+	rmdir(dir);
+}

@@ -39,6 +39,11 @@ struct config_service {
 	struct place at;
 };
 
+struct config_list_file {
+	enum sw_list list;
+	char *name; /* as it is written */
+};
+
 struct config {
 	unsigned int has; /* enum config_has */
 	enum sw_engine engine;
@@ -51,6 +56,10 @@ struct config {
 	__u16 fail_safe[SW_FAIL_SAFE];
 	/* All three. key.service is the number of a service here, from 1, not its id in a guard. */
 	struct list_set lists;
+	/* Of a file: the list files it names, and what of `lists` is in them. */
+	struct config_list_file *file;
+	__u32 files;
+	struct list_set filed;
 };
 #define autoconfig __attribute__((cleanup(config_free)))
 void config_free(struct config *c);

@@ -146,6 +146,8 @@ static void entry_add(struct lists_reader *l, const struct list_entry *e, const 
 		faults_add(l->r->faults, n->at, "out of memory");
 	else if (!from_file)
 		mention_add(l, &e->key, n->at);
+	else if (list_set_add(&l->r->c->filed, e))
+		faults_add(l->r->faults, n->at, "out of memory");
 }
 
 static void read_entry(struct lists_reader *l, const struct node *n)
@@ -225,6 +227,22 @@ static FILE *file_open(struct reader *r, const struct node *n, const char *path)
 	return NULL;
 }
 
+static void note_file(struct lists_reader *l, const struct node *n)
+{
+	struct config *c = l->r->c;
+	struct config_list_file *grown = reallocarray(c->file, c->files + 1, sizeof(*grown));
+
+	if (grown) {
+		c->file = grown;
+		grown[c->files].list = l->list;
+		grown[c->files].name = strdup(n->text);
+	}
+	if (grown && grown[c->files].name)
+		c->files++;
+	else
+		faults_add(l->r->faults, n->at, "out of memory");
+}
+
 static void read_file(struct lists_reader *l, const struct node *n)
 {
 	struct list_entry like = {
@@ -256,6 +274,7 @@ static void read_file(struct lists_reader *l, const struct node *n)
 		faults_add(l->r->faults, n->at, "list file '%.100s' cannot be read", path);
 	if (err)
 		return;
+	note_file(l, n);
 	for (__u32 i = 0; i < load.set.count; i++)
 		entry_add(l, &load.set.entry[i], n, true);
 }
@@ -369,4 +388,5 @@ void read_lists(struct reader *r)
 	check_twice(&l);
 	free(l.mention);
 	list_set_sort(&r->c->lists);
+	list_set_sort(&r->c->filed);
 }

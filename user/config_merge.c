@@ -185,14 +185,30 @@ static void note_section(void *differs, enum config_has section, const char *com
 	*(unsigned int *)differs |= section;
 }
 
+/* List files stay named as long as all that is in them runs. */
+static struct config with_files(const struct config *c, const struct config *old)
+{
+	struct config kept = *c;
+
+	for (__u32 i = 0; i < old->filed.count; i++)
+		if (!list_set_find(&c->lists, &old->filed.entry[i].key))
+			return kept;
+	kept.file = old->file;
+	kept.files = old->files;
+	kept.filed = old->filed;
+	return kept;
+}
+
 int config_merge(const struct config *c, const char *path, const char *text, size_t len, FILE *out)
 {
-	struct merge m = { .c = c, .text = text, .len = len, .done = text, .out = out };
+	struct config kept;
+	struct merge m = { .c = &kept, .text = text, .len = len, .done = text, .out = out };
 	autofaults struct faults f = { 0 };
 	autoconfig struct config old;
 	autotree struct tree t = { 0 };
 
 	config_parse(&old, path, text, len, &f);
+	kept = with_files(c, &old);
 	if (f.total || !tree_read(text, len, &t, &f) || !t.root || t.root->kind != NODE_MAP ||
 	    t.root->flow)
 		return -EINVAL;
@@ -204,6 +220,6 @@ int config_merge(const struct config *c, const char *path, const char *text, siz
 		fputc('\n', out);
 	for (unsigned int section = 1; section <= CONFIG_FAIL_SAFE; section <<= 1)
 		if (!(old.has & section) && is_worth(c, (enum config_has)section))
-			config_write_helped(c, (enum config_has)section, out);
+			config_write_helped(&kept, (enum config_has)section, out);
 	return 0;
 }

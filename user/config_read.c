@@ -11,6 +11,12 @@
 void config_free(struct config *c)
 {
 	list_set_free(&c->lists);
+	list_set_free(&c->filed);
+	for (__u32 i = 0; i < c->files; i++)
+		free(c->file[i].name);
+	free(c->file);
+	c->file = NULL;
+	c->files = 0;
 }
 
 void config_default(struct config *c)

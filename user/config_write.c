@@ -202,6 +202,31 @@ static void write_entry(const struct config *c, const struct list_entry *e, FILE
 	fprintf(out, " }\n");
 }
 
+/* A list file that stays named says it already. */
+static bool is_filed(const struct config *c, const struct list_entry *e)
+{
+	const struct list_entry *f = list_set_find(&c->filed, &e->key);
+	char mine[SW_COMMENT], theirs[SW_COMMENT];
+
+	return f && !e->value.until_s && !strcmp(list_comment(e, mine), list_comment(f, theirs));
+}
+
+static void write_files(const struct config *c, enum sw_list list, FILE *out)
+{
+	bool any = false;
+
+	for (__u32 i = 0; i < c->files; i++) {
+		if (c->file[i].list != list)
+			continue;
+		fprintf(out, "%s", any ? "      - " : "    files:\n      - ");
+		write_word(c->file[i].name, out);
+		fprintf(out, "\n");
+		any = true;
+	}
+	if (!any)
+		fprintf(out, "    files: []\n");
+}
+
 /* Under a key; an entry that has ended is none. */
 static void write_entries(const struct config *c, enum sw_list list, const char *key, FILE *out)
 {
@@ -210,7 +235,7 @@ static void write_entries(const struct config *c, enum sw_list list, const char 
 	for (__u32 i = 0; i < c->lists.count; i++) {
 		const struct list_entry *e = &c->lists.entry[i];
 
-		if (e->key.list != list || list_has_ended(e, conn_now()))
+		if (e->key.list != list || list_has_ended(e, conn_now()) || is_filed(c, e))
 			continue;
 		if (!any)
 			fprintf(out, "%s:\n", key);
@@ -226,9 +251,10 @@ static void write_lists(const struct config *c, FILE *out)
 	fprintf(out, "lists:\n");
 	fprintf(out, "  allow:\n");
 	write_entries(c, SW_LIST_ALLOW, "    entries", out);
-	fprintf(out, "    files: []\n  deny:\n");
+	write_files(c, SW_LIST_ALLOW, out);
+	fprintf(out, "  deny:\n");
 	write_entries(c, SW_LIST_DENY, "    entries", out);
-	fprintf(out, "    files: []\n");
+	write_files(c, SW_LIST_DENY, out);
 }
 
 static void write_fail_safe(const struct config *c, FILE *out)
