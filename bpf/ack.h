@@ -17,6 +17,19 @@
 #define SW_KEEPALIVE_PPS   1000
 #define SW_KEEPALIVE_TICKS (SW_TS_LIFE_TICKS / 2) /* keeps a blind ACK's odds below 2^-36 */
 
+/* Its source has been listed since its SYN, or has too many connections now. */
+static __noinline enum sw_reason judge_proven(struct sw_pkt *p)
+{
+	struct sw_settings *set = settings();
+	struct sw_service *svc = service_of(p);
+
+	if (!set || !svc)
+		return SW_CONTINUE;
+	if (is_denied(p, svc, set))
+		return SW_DROP_DENIED;
+	return svc->limited ? judge_source(p, 1) : SW_CONTINUE;
+}
+
 /*
  * A client whose ACK was lost while the server was to speak first may send a keepalive:
  * SEQ one lower, none or one byte of garbage (RFC 9293 3.8.4). Made into the lost ACK.
@@ -77,19 +90,6 @@ static __always_inline void note_opened(struct sw_pkt *p, bool keepalive)
 	};
 
 	conn_open(p);
-}
-
-/* Its source has been listed since its SYN, or has too many connections now. */
-static __always_inline enum sw_reason judge_proven(struct sw_pkt *p)
-{
-	struct sw_settings *set = settings();
-	struct sw_service *svc = service_of(p);
-
-	if (!set || !svc)
-		return SW_CONTINUE;
-	if (is_denied(p, svc, set))
-		return SW_DROP_DENIED;
-	return svc->limited ? judge_source(p, 1) : SW_CONTINUE;
 }
 
 /* A cookie of ours behind p: marked for tc. SW_CONTINUE: no cookie; c tells more. */
@@ -228,11 +228,14 @@ __noinline int judge_stray(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host 
 /* By the host's socket; a cookie that its listener takes makes an entry, as one of ours does. */
 static __always_inline enum sw_reason judge_asked(struct xdp_md *ctx, struct sw_pkt *p)
 {
-	enum sw_reason r = judge_held(ctx, p) & 127;
+	enum sw_reason r = judge_held(ctx, p) & 127, refused;
 
-	if (r == SW_PASS_COOKIE && segment_csum_ok(ctx, p))
+	if (r != SW_PASS_COOKIE || !segment_csum_ok(ctx, p))
+		return r;
+	refused = judge_proven(p);
+	if (!refused)
 		note_opened(p, false);
-	return r;
+	return refused ? refused : r;
 }
 
 /* By the word of the tables. Not static: see judge_segment(). */

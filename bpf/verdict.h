@@ -8,7 +8,8 @@
 
 #include "memory.h"
 
-_Static_assert(SW_REASON_MAX <= 128, "verdict masks hold 128 reasons");
+/* One word tells who is answered or dropped; what only passes may be beyond. */
+_Static_assert(SW_DROP_BUG < 64 && SW_REASON_MAX <= 128, "verdict masks hold 64 reasons");
 
 #define SW_V_PASS 0
 #define SW_V_TX   1
@@ -16,20 +17,19 @@ _Static_assert(SW_REASON_MAX <= 128, "verdict masks hold 128 reasons");
 
 static __always_inline bool verdict_is(enum sw_reason reason, int verdict)
 {
-#define BIT_IN(half, name)      (SW_##name / 64 == (half) ? 1ULL << SW_##name % 64 : 0)
-#define X(name, v, label, help) | (SW_V_##v == SW_V_TX ? BIT_IN(0, name) : 0)
+#define BIT_OF(name)            (SW_##name < 64 ? 1ULL << (SW_##name & 63) : 0)
+#define X(name, v, label, help) | (SW_V_##v == SW_V_TX ? BIT_OF(name) : 0)
 	static const __u64 tx = 0 SW_REASONS(X);
 #undef X
-#define X(name, v, label, help) | (SW_V_##v == SW_V_DROP ? BIT_IN(0, name) : 0)
-	static const __u64 drop_low = 0 SW_REASONS(X);
+#define X(name, v, label, help) | (SW_V_##v == SW_V_DROP ? BIT_OF(name) : 0)
+	static const __u64 drop = 0 SW_REASONS(X);
 #undef X
-#define X(name, v, label, help) | (SW_V_##v == SW_V_DROP ? BIT_IN(1, name) : 0)
-	static const __u64 drop_high = 0 SW_REASONS(X);
-#undef X
-	bool is_tx = reason < 64 && tx >> reason & 1;
-	bool is_drop = (reason < 64 ? drop_low : drop_high) >> (reason & 63) & 1;
 
-	return verdict == SW_V_TX ? is_tx : verdict == SW_V_DROP ? is_drop : !is_tx && !is_drop;
+	if (reason >= 64)
+		return verdict == SW_V_PASS;
+	if (verdict == SW_V_PASS)
+		return !((tx | drop) >> reason & 1);
+	return (verdict == SW_V_TX ? tx : drop) >> reason & 1;
 }
 
 static __always_inline int event_lost(__u32 hook)

@@ -88,13 +88,13 @@ struct sw_service {
 	enum sw_mode mode;
 	__u32 host_syns_pps; /* SYN/s per CPU that go to the host uncookied */
 	__u32 lists;         /* a bit per enum sw_list that has entries for this service alone */
+	__u32 limited;       /* 1: there is a limit on its sources */
 	__u32 hold_s;        /* armed for so long after it was last above a lower mark */
 	struct sw_arm_marks upper;
 	struct sw_arm_marks lower;
 	struct sw_source_limit limit[SW_LEVELS];
 	enum sw_over_action over;
 	__u32 ban_s;
-	__u32 limited; /* 1: there is any limit */
 	__u32 pad[3];
 };
 

@@ -78,6 +78,8 @@
 	X(DROP_SYNACK, DROP, "drop_synack", "SYN-ACK that answers no SYN of the host") \
 	X(DROP_WINDOW, DROP, "drop_window", "segment beyond what its connection can take") \
 	X(DROP_CHALLENGE, DROP, "drop_challenge", "connection's budget of challenge ACKs spent") \
+	/* Impossible; anything but 0 here is a bug to report. */ \
+	X(DROP_BUG, DROP, "drop_bug", "program reached a branch it must not reach") \
 	/* tc ingress: the hand-over. */ \
 	X(TC_HANDED_OVER, PASS, "tc_handed_over", "request socket made from the cookie") \
 	X(TC_KNOWN, PASS, "tc_known", "the host owns a socket for the tuple already") \
@@ -89,9 +91,7 @@
 	X(OUT_FIN, PASS, "out_fin", "FIN of the host") \
 	X(OUT_RST, PASS, "out_rst", "RST of the host for a connection in the table") \
 	X(OUT_STRAY_RST, PASS, "out_stray_rst", "RST of the host for no connection: its cause passed") \
-	X(OUT_ACK, PASS, "out_ack", "ACK of a FIN that came out of order") \
-	/* Impossible; anything but 0 here is a bug to report. */ \
-	X(DROP_BUG, DROP, "drop_bug", "program reached a branch it must not reach")
+	X(OUT_ACK, PASS, "out_ack", "ACK of a FIN that came out of order")
 
 /* clang-format on */
 

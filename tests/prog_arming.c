@@ -93,7 +93,6 @@ static enum sw_reason one_syn(void)
 
 static void begin(void)
 {
-	need_reqsk();
 	listen_on(4, 80, 8);
 	web.mode = SW_MODE_AUTO;
 	web.hold_s = 1;
@@ -235,6 +234,7 @@ TEST(cookie_outlives_the_attack, "A12")
 	struct packet ack;
 	struct result r;
 
+	need_reqsk();
 	begin();
 	web.upper.syns_pps = MARK;
 	web.lower.syns_pps = MARK;

@@ -21,7 +21,6 @@ static void web_write(void)
 
 static void begin(enum sw_over_action over)
 {
-	need_reqsk();
 	listen_on(4, 80, 64);
 	listen_on(6, 80, 64);
 	web = (struct sw_service){
