@@ -50,6 +50,18 @@ guarded()
 	served "$@"
 }
 
+# A file of prefixes is loaded and looked up, and another one in its place.
+lists_hold()
+{
+	printf '%s\n' $C4 "$C6 # six" 192.0.2.0/24 | guard deny load -
+	! fetch $S4 2 || fail "$C4 got a page"
+	printf '%s\n' 192.0.2.0/24 $C6 | guard deny load - --replace
+	expect_eq "page" alive "$(fetch $S4 15)"
+	! fetch "[$S6]" 2 || fail "$C6 got a page"
+	guard deny clear
+	expect_eq "entries in the map" 0 "$(bpftool -j map dump pinned $PIN/lists | jq length)"
+}
+
 # vlan NS DEV ID PROTOCOL ADDR4: a subinterface; parents keep the tag in the frame
 vlan()
 {
@@ -68,7 +80,7 @@ tags_in_frame()
 }
 
 # One pair of devices with everything on it: setting up costs most of the time here.
-test_clients_plain_tagged_and_double_tagged_are_served_by_the_engine_this_kernel_has() { # C01 H09 L09 L10 L11 @limit=200
+test_clients_plain_tagged_and_double_tagged_are_served_by_the_engine_this_kernel_has() { # C01 H09 L09 L10 L11 P01 P04 @limit=200
 	local ns dev host end all
 	net_up
 	for end in "client c0 1" "server s0 2"; do
@@ -92,6 +104,7 @@ test_clients_plain_tagged_and_double_tagged_are_served_by_the_engine_this_kernel
 	fi
 	guarded s0 native "${all[@]}"
 	expect_eq "engine" $ENGINE "$(engine)"
+	lists_hold
 	check_identity
 	guarded s0 generic "${all[@]}"
 }
@@ -165,6 +178,12 @@ test_the_daemon_follows_and_an_upgrade_replaces() { # L02 L04 L07 N01 @limit=200
 		sv bpftool link detach pinned $PIN/links/s0/tc_out
 	fi
 	wait_until 20 grep -q 'tc egress was gone, put back' "$T/daemon" || fail "$(cat "$T/daemon")"
+	sv ip link add bond0 type bond mode active-backup
+	sv ip link set s0 down
+	sv ip link set s0 master bond0
+	wait_until 20 grep -q 's0: now a port of bond bond0' "$T/daemon" || fail "$(cat "$T/daemon")"
+	expect_in "XDP on the port of a bond" xdp "$(sv ip -o link show dev s0)"
+	sv ip link del bond0
 	sv ip link del s0
 	stop "${PASS[c0]}"
 	join client c0 server s0

@@ -45,6 +45,9 @@ policy_up() {
 
 entries() { guard "$1" list -j | jq '.entries | length'; }
 
+in_map() { bpftool -j map dump pinned $PIN/lists | jq length; }
+in_map_are() { [ "$(in_map)" = "$1" ]; }
+
 # refused WHAT STATUS WORDS COMMAND...: exit status and a line that holds WORDS
 refused() {
 	local what=$1 status=$2 words=$3
@@ -64,9 +67,12 @@ many() {
 test_denied_clients_stay_out_and_allowed_ones_come_in() { # P01 P02
 	policy_up
 	comes $C4 10.9.0.3 10.8.0.1 $C6 fd09::3 fd09:0:0:7::1
+	expect_eq "no list in status" "" "$(guard status | grep -E 'deny:|allow:|safe:' || true)"
 	guard deny add 10.9.0.0/24 fd09::/64 --comment "the neighbours"
 	stays_out $C4 10.9.0.3 $C6 fd09::3
 	comes 10.9.7.1 10.8.0.1 fd09:0:0:7::1
+	expect_in "status" "2 entries, hit " "$(guard status | grep deny:)"
+	expect_ge "hits by IPv6" "$(guard status -j | jq '.lists[2].hits_ipv6')" 2
 	guard allow add 10.9.0.3 fd09::3
 	comes 10.9.0.3 fd09::3
 	stays_out $C4 $C6
@@ -107,7 +113,17 @@ test_denied_where_and_for_how_long() { # P01 P05
 	guard service add any 8080 --mode always
 	connects $C4 5 8080 || fail "port 8080: $C4 is denied still"
 	guard deny add 192.0.2.1
-	expect_eq "in the map" 3 "$(bpftool -j map dump pinned $PIN/lists | jq length)"
+	expect_eq "in the map" 3 "$(in_map)"
+	guard deny add 192.0.2.2 --ttl 1s
+	guard allow add 192.0.2.3 --ttl 1s --service any 80
+	start server "$T/run" "$SW_BIN" run --interval 1 # looks for them at once, then once a minute
+	sleep 1.1
+	stop "$STARTED"
+	start server "$T/run" "$SW_BIN" run --interval 1
+	wait_until 5 in_map_are 3 || fail "in the map: $(in_map); $(cat "$T/run")"
+	stop "$STARTED"
+	expect_eq "lists of the service" '[0,0]' "$(bpftool -j map dump pinned $PIN/services |
+		jq -c '[.[].formatted.value | select(.port_first == 80) | .lists] | .[0:2]')"
 }
 
 test_hundred_thousand_prefixes() { # P04
@@ -135,7 +151,7 @@ test_hundred_thousand_prefixes() { # P04
 	stays_out 10.9.0.4
 	guard deny clear
 	comes $C4 10.9.0.4
-	expect_eq "in the map" 0 "$(bpftool -j map dump pinned $PIN/lists | jq length)"
+	expect_eq "in the map" 0 "$(in_map)"
 }
 
 test_bad_files_change_nothing() { # P04
@@ -284,6 +300,7 @@ test_attach_saves_the_session_that_attaches() { # P06
 	expect_eq "ports" "[2200,2222]" "$(guard fail-safe list -j | jq -c '.ports | sort')"
 	expect_eq "sources" "$C6 session that attached" \
 		"$(guard fail-safe list -j | jq -r '.entries[] | .prefix + " " + .comment')"
+	expect_in "status" "port 22" "$(guard status | grep fail-safe:)"
 	guard service add any 80 --mode always
 	guard service add any 2200-2300 --mode always
 	guard deny add any

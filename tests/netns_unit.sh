@@ -66,7 +66,8 @@ make_root() {
 	: > "$root/etc/machine-id"
 	cp "$SW_BIN" "$root/opt/sbin/"
 	sed 's,/usr/local/sbin/,/opt/sbin/,' "$UNIT" > "$root/etc/systemd/system/synwarden.service"
-	printf '[Service]\nStandardOutput=append:/var/log/guard\nStandardError=append:/var/log/guard\n' \
+	printf '[Service]\n%s\n' StandardOutput=append:/var/log/guard StandardError=append:/var/log/guard \
+		WatchdogSec=2 TimeoutAbortSec=1 \
 		> "$root/etc/systemd/system/synwarden.service.d/log.conf"
 	printf '[Unit]\nWants=synwarden.service\n' > "$root/etc/systemd/system/lab.target"
 	echo SYNWARDEN_DEVICES=s0 > "$root/etc/default/synwarden"
@@ -114,6 +115,10 @@ test_unit_runs_under_systemd() { # N01 L01 L12 @limit=90
 	ctl kill --kill-whom=main -s KILL synwarden
 	wait_until 10 is_restarted "$pid" || fail "not restarted: $(ctl status synwarden): $(log)"
 	expect_eq "page after the restart" alive "$(fetch "$URL")"
+	# one that hangs is found out
+	pid=$(main_pid)
+	ctl kill --kill-whom=main -s STOP synwarden
+	wait_until 15 is_restarted "$pid" || fail "no watchdog: $(ctl status synwarden): $(log)"
 	ctl reload synwarden
 	wait_until 5 grep -q reload "$T/root/var/log/guard" || fail "no reload: $(log)"
 	is_active || fail "not active after a reload: $(log)"

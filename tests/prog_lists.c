@@ -273,7 +273,6 @@ TEST(cookie_that_is_out_is_refused_to_the_denied, "P03")
 	static struct handshake h;
 	struct result r;
 
-	need_reqsk();
 	begin();
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		lists_clear();

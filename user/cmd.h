@@ -143,7 +143,7 @@ struct json;
 /* What is in the lists, for `status`. */
 int lists_sum(const struct guard *g, struct lists_sum *sum);
 void lists_sum_json(const struct lists_sum *sum, const struct services *set, struct json *j);
-void lists_sum_print(const struct lists_sum *sum);
+void lists_sum_print(const struct lists_sum *sum, const struct services *set);
 
 /* Of cookies: the epoch now, the seconds since the key in use was made. */
 __u32 key_epoch(void);

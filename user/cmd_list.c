@@ -32,7 +32,7 @@ struct job {
 
 struct verb {
 	const char *name;
-	unsigned int accepts; /* enum opt */
+	__u64 accepts; /* enum opt */
 	int (*words)(struct job *j, int argc, char **argv);
 	int (*plan)(struct job *j); /* NULL: changes nothing */
 };
@@ -305,7 +305,7 @@ static int parse_words(struct job *j, int argc, char **argv)
 	size_t count = ARRAY_SIZE(verbs) - (j->list != SW_LIST_FAIL_SAFE);
 	const char *have = j->list == SW_LIST_FAIL_SAFE ? "add, del, list, load, clear or port" :
 							  "add, del, list, load or clear";
-	unsigned int wrong;
+	__u64 wrong;
 
 	if (!argc)
 		return log_usage("%s needs %s: see synwarden %s --help", name, have, name);
@@ -391,13 +391,15 @@ static int state_read(const struct guard *g, struct job *j)
 
 static int change(const struct guard *g, struct job *j)
 {
+	bool ports = j->verb->plan == plan_port;
 	int err = j->verb->plan(j);
 
 	if (!err && !(j->o->given & OPT_FORCE))
-		err = lockout_refuse(&j->services, &j->next, &j->now_services, &j->now);
+		err = ports ? lockout_check(g, &j->services, NULL) :
+			      lockout_refuse(&j->services, &j->next, &j->now_services, &j->now);
 	if (err)
 		return err;
-	if (j->verb->plan == plan_port)
+	if (ports)
 		return rollout(g, &(struct rollout){ .services = &j->services });
 	/* as a whole, however few: a file is one thing */
 	if (j->verb->plan == plan_load)

@@ -131,17 +131,21 @@ void lists_sum_json(const struct lists_sum *sum, const struct services *set, str
 	json_close(j);
 }
 
-void lists_sum_print(const struct lists_sum *sum)
+void lists_sum_print(const struct lists_sum *sum, const struct services *set)
 {
 	char label[16], n[TEXT_COUNT];
 
 	for (__u32 i = 0; i < SW_LIST_MAX; i++) {
 		__u64 hits = sum->hits[2 * i] + sum->hits[2 * i + 1];
+		bool ports = i == SW_LIST_FAIL_SAFE && set->fail_safe[0];
 
-		if (!sum->entries[i])
+		if (!sum->entries[i] && !ports)
 			continue;
 		snprintf(label, sizeof(label), "%s:", list_name((enum sw_list)i));
-		printf("  %-13s%s %s", label, text_count(sum->entries[i], n),
+		printf("  %-13s", label);
+		for (__u32 k = 0; ports && k < SW_FAIL_SAFE && set->fail_safe[k]; k++)
+			printf("port %u, ", set->fail_safe[k]);
+		printf("%s %s", text_count(sum->entries[i], n),
 		       sum->entries[i] == 1 ? "entry" : "entries");
 		printf(", hit %s times\n", text_count(hits, n));
 	}

@@ -31,8 +31,10 @@
 #define LOOK_EVERY_US 5000000
 /* A change comes as several messages: one look behind them. */
 #define SETTLE_US 20000
-/* Another run holds the lock, or a key is too young. */
-#define RETRY_US 1000000
+/* Another run holds the lock. */
+#define BUSY_US 100000
+/* Or a key is too young. */
+#define ROTATE_AGAIN_US 1000000
 
 struct daemon {
 	const struct opts *o;
@@ -151,12 +153,17 @@ static bool still_there(struct daemon *d)
 
 static int on_sweep(struct daemon *d)
 {
+	int err;
+
 	if (!still_there(d))
 		return 0;
 	/* an upgrade may have replaced them */
-	guard_reopen_programs(&d->g);
+	err = guard_reopen_programs(&d->g);
 	lists_expire(&d->g, &d->expire_at_s); /* what fails has been said, and is tried again */
-	return sweep_turn(d);
+	if (!err)
+		err = sweep_turn(d);
+	/* a guard removed meanwhile is no failure */
+	return err && !still_there(d) ? 0 : err;
 }
 
 /* --- following ---------------------------------------------------------------------------- */
@@ -190,7 +197,7 @@ static int on_look(struct daemon *d)
 		return 0;
 	busy = follow_check(&d->g, &d->follow);
 	tell_status(d);
-	return busy == 1 ? look_again(d, RETRY_US) : 0;
+	return busy == 1 ? look_again(d, BUSY_US) : 0;
 }
 
 static void on_change(const struct netdev_facts *facts, void *daemon)
@@ -219,7 +226,7 @@ static int on_rotate(struct daemon *d)
 	if (!still_there(d))
 		return 0;
 	if (!key_may_rotate(&d->g) || lock_try(&lock))
-		return timer_set(d->rotate, RETRY_US, (__u64)d->o->rotate_s * 1000000);
+		return timer_set(d->rotate, ROTATE_AGAIN_US, (__u64)d->o->rotate_s * 1000000);
 	key_rotate(&d->g);
 	return 0;
 }

@@ -299,7 +299,7 @@ static void status_print(const struct guard *g, const struct status *st)
 	if (t->events_lost)
 		printf("  %-13s%s\n", "events lost:", text_count(t->events_lost, n));
 	tables_print(g, st);
-	lists_sum_print(&st->lists);
+	lists_sum_print(&st->lists, &st->services);
 	config_status_print(g);
 	printf("  %-13s%s of ", "live filter:", text_count(st->live_set, n));
 	printf("%s bits\n", text_count(live_bits(g), n));

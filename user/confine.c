@@ -107,26 +107,43 @@ static const char *const plain_calls[] = {
 	"getsockname",
 };
 
+/* The inet socket is what ioctls on devices go through. */
+static const int families[] = { AF_UNIX, AF_NETLINK, AF_INET };
+
+static const int ioctls[] = {
+	SIOCETHTOOL, SIOCGIFHWADDR, SIOCGIFMTU, SIOCGIFINDEX, SIOCGIFNAME, TCGETS,
+};
+
+/* Elements, pins and links; no program is loaded, no map made. */
+static const int bpf_commands[] = {
+	BPF_MAP_LOOKUP_ELEM,
+	BPF_MAP_UPDATE_ELEM,
+	BPF_MAP_DELETE_ELEM,
+	BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+	BPF_MAP_GET_NEXT_KEY,
+	BPF_MAP_LOOKUP_BATCH,
+	BPF_MAP_UPDATE_BATCH,
+	BPF_MAP_DELETE_BATCH,
+	BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+	BPF_OBJ_PIN,
+	BPF_OBJ_GET,
+	BPF_OBJ_GET_INFO_BY_FD,
+	BPF_LINK_CREATE,
+	BPF_LINK_UPDATE,
+	BPF_LINK_DETACH,
+	BPF_ITER_CREATE,
+};
+
 /* A call that is let through if its argument is one of these. */
 static const struct narrow_call {
 	const char *name;
 	unsigned int arg;
-	unsigned int count;
-	int values[16];
+	const int *values;
+	size_t count;
 } narrow_calls[] = {
-	/* the inet socket is what ioctls on devices go through */
-	{ "socket", 0, 3, { AF_UNIX, AF_NETLINK, AF_INET } },
-	{ "ioctl",
-	  1,
-	  6,
-	  { SIOCETHTOOL, SIOCGIFHWADDR, SIOCGIFMTU, SIOCGIFINDEX, SIOCGIFNAME, TCGETS } },
-	{ "bpf",
-	  0,
-	  15,
-	  { BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY,
-	    BPF_MAP_LOOKUP_BATCH, BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH, BPF_OBJ_PIN,
-	    BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_LINK_CREATE, BPF_LINK_UPDATE, BPF_LINK_DETACH,
-	    BPF_ITER_CREATE, BPF_MAP_LOOKUP_AND_DELETE_ELEM } },
+	{ "socket", 0, families, ARRAY_SIZE(families) },
+	{ "ioctl", 1, ioctls, ARRAY_SIZE(ioctls) },
+	{ "bpf", 0, bpf_commands, ARRAY_SIZE(bpf_commands) },
 };
 
 static int allow(scmp_filter_ctx filter, const char *name, unsigned int count,
@@ -151,7 +168,7 @@ static int allow_all(scmp_filter_ctx filter)
 	for (size_t i = 0; i < ARRAY_SIZE(narrow_calls); i++) {
 		const struct narrow_call *n = &narrow_calls[i];
 
-		for (unsigned int k = 0; k < n->count && !err; k++) {
+		for (size_t k = 0; k < n->count && !err; k++) {
 			/* the upper half of the register is not the call's */
 			const struct scmp_arg_cmp is = SCMP_CMP(
 				n->arg, SCMP_CMP_MASKED_EQ, 0xffffffff, (unsigned int)n->values[k]);

@@ -226,9 +226,13 @@ static int rename_device(struct guard *g, struct follow *f, struct followed *w)
 	}
 	if (!err && strcmp(d->pins, d->dev.name))
 		err = links_rename(g, d->pins, d->dev.name);
-	if (!err)
+	if (err)
+		return err;
+	if (strcmp(old, d->dev.name))
 		log_note("%s: renamed to %s, its pins with it", old, d->dev.name);
-	return err;
+	else
+		log_note("%s: its pins were under another name, put right", old);
+	return 0;
 }
 
 static int taken_off(struct guard *g, struct followed *w, const char *why)

@@ -237,6 +237,8 @@ int mapio_config_write(const struct guard *g, __u32 half, const struct services 
 		       const struct layout *l);
 /* All entries of the lists that packets are judged by, sorted. */
 int mapio_lists(const struct guard *g, struct list_set *set);
+/* How many there are in all, and of those in use have ended; keeps none of them. */
+int mapio_lists_ended(const struct guard *g, __u32 now, __u32 *all, __u32 *ended);
 /* All there are, by half. */
 int mapio_lists_halves(const struct guard *g, struct list_set halves[SW_HALVES]);
 /* `next` in the place of `old`, which is all that half has: not the one that is in use. */
@@ -291,7 +293,8 @@ int rollout(const struct guard *g, const struct rollout *r);
 int rollout_lists(const struct guard *g, const struct list_set *lists);
 /*
  * Removes what has ended; how many, or negative errno. For a caller that asks again and again:
- * before *next_s, which it moves on, it does nothing. Takes the lock if there is something to do.
+ * before *next_s, which it moves on, it does nothing. It takes the lock if there is something to
+ * do, and does it the next time if another run has that.
  */
 int lists_expire(const struct guard *g, __u32 *next_s);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel.h"
 #include "lockout.h"
 #include "table.h"
 #include "util.h"
@@ -90,6 +91,20 @@ int lockout_refuse(const struct services *services, const struct list_set *lists
 		   text_service_name(&services->slot[cut.service], service));
 	log_hint("'synwarden fail-safe add %s' first, or --force", client);
 	return -EPERM;
+}
+
+int lockout_check(const struct guard *g, const struct services *services,
+		  const struct list_set *lists)
+{
+	autolists struct list_set now_lists = { 0 };
+	struct services now;
+	int err = mapio_services(g, &now);
+
+	if (!err)
+		err = mapio_lists(g, &now_lists);
+	if (err)
+		return err;
+	return lockout_refuse(services, lists ? lists : &now_lists, &now, &now_lists);
 }
 
 /* --- the session -------------------------------------------------------------------------- */

@@ -11,6 +11,8 @@
 #include "lists.h"
 #include "services.h"
 
+struct guard;
+
 /* Whoever a run of this program is for came in by such a connection. */
 struct session {
 	__be32 client[4];
@@ -44,9 +46,13 @@ void session_ports(const struct session *who, __u16 ports[SW_FAIL_SAFE]);
 
 /*
  * 0, or -EPERM and a line that says what would keep the present session out, with a hint. What
- * does so already, by the configuration in force (`now_`; NULL: none is), is no reason.
+ * does so already, by the configuration in force (`now_`; NULL: none is), is no reason. Pure but
+ * for the session.
  */
 int lockout_refuse(const struct services *services, const struct list_set *lists,
 		   const struct services *now_services, const struct list_set *now_lists);
+/* The same, against what the guard runs. `lists` NULL: as they are. */
+int lockout_check(const struct guard *g, const struct services *services,
+		  const struct list_set *lists);
 
 #endif /* SW_LOCKOUT_H */

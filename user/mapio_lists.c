@@ -16,10 +16,59 @@ struct list_piece {
 	struct sw_listed value[LIST_PIECE];
 };
 
-/* Adds each to the set of its half. */
-static int piece_take(const struct list_piece *piece, __u32 count,
-		      struct list_set halves[SW_HALVES])
+/* What is done with so many entries that were read. */
+typedef int (*take_piece)(const struct list_piece *piece, __u32 count, void *arg);
+
+/* One by one, where there are no batches, behind this key or from the first. */
+static int lists_walk(const struct guard *g, const struct sw_list_key *behind,
+		      struct list_piece *piece, take_piece take, void *arg)
 {
+	struct sw_list_key at;
+
+	while (!bpf_map_get_next_key(g->map[MAP_LISTS], behind, &piece->key[0])) {
+		int err = 0;
+
+		at = piece->key[0];
+		behind = &at;
+		if (!bpf_map_lookup_elem(g->map[MAP_LISTS], &at, &piece->value[0]))
+			err = take(piece, 1, arg);
+		else if (errno != ENOENT) /* gone since: only the lock keeps it */
+			err = -errno;
+		if (err)
+			return err;
+	}
+	return errno == ENOENT ? 0 : -errno;
+}
+
+/* Of both halves, in no order. */
+static int lists_read(const struct guard *g, take_piece take, void *arg)
+{
+	autofree struct list_piece *piece = calloc(1, sizeof(*piece));
+	struct sw_list_key at, *behind = NULL;
+	bool more = true;
+	int err = piece ? 0 : -ENOMEM;
+
+	while (!err && more) {
+		__u32 count = LIST_PIECE;
+
+		if (bpf_map_lookup_batch(g->map[MAP_LISTS], behind, &at, piece->key, piece->value,
+					 &count, NULL)) {
+			if (errno != ENOENT) {
+				err = lists_walk(g, behind, piece, take, arg);
+				break;
+			}
+			more = false;
+		}
+		err = take(piece, count, arg);
+		behind = &at;
+	}
+	return err ? log_err(err, "read map lists") : 0;
+}
+
+/* Adds each to the set of its half. */
+static int take_halves(const struct list_piece *piece, __u32 count, void *arg)
+{
+	struct list_set *halves = arg;
 	int err = 0;
 
 	for (__u32 i = 0; i < count && !err; i++) {
@@ -32,61 +81,50 @@ static int piece_take(const struct list_piece *piece, __u32 count,
 	return err;
 }
 
-/* One by one, where there are no batches. */
-static int lists_walk(const struct guard *g, struct list_piece *piece,
-		      struct list_set halves[SW_HALVES])
-{
-	struct sw_list_key *behind = NULL, at;
-
-	while (!bpf_map_get_next_key(g->map[MAP_LISTS], behind, &piece->key[0])) {
-		int err = 0;
-
-		at = piece->key[0];
-		behind = &at;
-		if (!bpf_map_lookup_elem(g->map[MAP_LISTS], &at, &piece->value[0]))
-			err = piece_take(piece, 1, halves);
-		else if (errno != ENOENT) /* gone since: only the lock keeps it */
-			err = -errno;
-		if (err)
-			return err;
-	}
-	return errno == ENOENT ? 0 : -errno;
-}
-
-static void list_halves_free(struct list_set halves[SW_HALVES])
-{
-	for (__u32 i = 0; i < SW_HALVES; i++)
-		list_set_free(&halves[i]);
-}
-
 int mapio_lists_halves(const struct guard *g, struct list_set halves[SW_HALVES])
 {
-	autofree struct list_piece *piece = calloc(1, sizeof(*piece));
-	struct sw_list_key at, *behind = NULL;
-	bool more = true;
-	int err = piece ? 0 : -ENOMEM;
+	int err;
 
 	memset(halves, 0, SW_HALVES * sizeof(*halves));
-	while (!err && more) {
-		__u32 count = LIST_PIECE;
-
-		if (bpf_map_lookup_batch(g->map[MAP_LISTS], behind, &at, piece->key, piece->value,
-					 &count, NULL)) {
-			if (errno != ENOENT) {
-				list_halves_free(halves);
-				err = lists_walk(g, piece, halves);
-				break;
-			}
-			more = false;
-		}
-		err = piece_take(piece, count, halves);
-		behind = &at;
-	}
-	if (err)
-		list_halves_free(halves);
-	for (__u32 i = 0; i < SW_HALVES; i++)
+	err = lists_read(g, take_halves, halves);
+	for (__u32 i = 0; i < SW_HALVES; i++) {
+		if (err)
+			list_set_free(&halves[i]);
 		list_set_sort(&halves[i]);
-	return err ? log_err(err, "read map lists") : 0;
+	}
+	return err;
+}
+
+struct ended {
+	__u32 now, half;
+	__u32 all, ended;
+};
+
+static int take_ended(const struct list_piece *piece, __u32 count, void *arg)
+{
+	struct ended *ended = arg;
+
+	for (__u32 i = 0; i < count; i++) {
+		struct list_entry e = { .key = piece->key[i], .value = piece->value[i] };
+
+		ended->ended += e.key.half == ended->half && list_has_ended(&e, ended->now);
+	}
+	ended->all += count;
+	return 0;
+}
+
+int mapio_lists_ended(const struct guard *g, __u32 now, __u32 *all, __u32 *ended)
+{
+	struct ended count = { .now = now };
+	struct sw_settings s;
+	int err = mapio_settings(g, &s);
+
+	count.half = !!(s.gen & SW_GEN_LISTS);
+	if (!err)
+		err = lists_read(g, take_ended, &count);
+	*all = count.all;
+	*ended = count.ended;
+	return err;
 }
 
 int mapio_lists(const struct guard *g, struct list_set *set)
@@ -130,6 +168,16 @@ static int lists_delete(const struct guard *g, __u32 half, const struct list_set
 	return err;
 }
 
+int mapio_list_set(const struct guard *g, __u32 half, const struct list_entry *e)
+{
+	struct sw_list_key key = e->key;
+
+	key.half = (__u8)half;
+	if (bpf_map_update_elem(g->map[MAP_LISTS], &key, &e->value, BPF_ANY))
+		return log_err(-errno, "write map lists");
+	return 0;
+}
+
 int mapio_lists_write(const struct guard *g, __u32 half, const struct list_set *old,
 		      const struct list_set *next)
 {
@@ -146,20 +194,11 @@ int mapio_lists_write(const struct guard *g, __u32 half, const struct list_set *
 		}
 		wrote = count;
 		if (bpf_map_update_batch(g->map[MAP_LISTS], piece->key, piece->value, &wrote, NULL))
-			err = log_err(-errno, "write map lists");
+			for (__u32 i = 0; i < count && !err; i++)
+				err = mapio_list_set(g, half, &next->entry[done + i]);
 		done += count;
 	}
 	return err;
-}
-
-int mapio_list_set(const struct guard *g, __u32 half, const struct list_entry *e)
-{
-	struct sw_list_key key = e->key;
-
-	key.half = (__u8)half;
-	if (bpf_map_update_elem(g->map[MAP_LISTS], &key, &e->value, BPF_ANY))
-		return log_err(-errno, "write map lists");
-	return 0;
 }
 
 int mapio_list_del(const struct guard *g, __u32 half, const struct list_entry *e)

@@ -328,36 +328,23 @@ int rollout_lists(const struct guard *g, const struct list_set *lists)
 #define EXPIRE_EVERY_S 60
 #define EXPIRE_SHARE   2000
 
-static __u32 count_ended(const struct list_set *set)
-{
-	__u32 now = conn_now(), ended = 0;
-
-	for (__u32 i = 0; i < set->count; i++)
-		ended += list_has_ended(&set->entry[i], now);
-	return ended;
-}
-
 int lists_expire(const struct guard *g, __u32 *next_s)
 {
-	autolists struct list_set set = { 0 }, again = { 0 };
-	__u32 ended, now = conn_now();
+	autolists struct list_set set = { 0 };
+	__u32 all, ended, now = conn_now();
 	autolock int lock = -1;
 	int err;
 
 	if (*next_s && (__s32)(now - *next_s) < 0)
 		return 0;
-	err = mapio_lists(g, &set);
-	if (err)
+	err = mapio_lists_ended(g, now, &all, &ended);
+	if (err || (ended && lock_try(&lock)))
 		return err;
-	*next_s = now + EXPIRE_EVERY_S + set.count / EXPIRE_SHARE;
-	if (!count_ended(&set))
+	*next_s = now + EXPIRE_EVERY_S + all / EXPIRE_SHARE;
+	if (!ended || !guard_is_pinned(g))
 		return 0;
-	err = lock_take(&lock);
+	err = mapio_lists(g, &set);
 	if (!err)
-		err = mapio_lists(g, &again);
-	if (err || !guard_is_pinned(g))
-		return err;
-	ended = count_ended(&again);
-	err = ended ? rollout_lists(g, &again) : 0;
+		err = rollout_lists(g, &set);
 	return err ? err : (int)ended;
 }
