@@ -319,6 +319,30 @@ test_overdue_roll_back_is_made_by_the_next_command() { # N05 L01
 	wait_until 15 no_waiters || fail "the process that waited is there still"
 }
 
+test_daemon_reloads_the_file_and_takes_back_what_is_overdue() { # N05 L01 L12
+	local daemon
+	two_files
+	start server "$T/daemon" "$SW_BIN" run --interval 1
+	daemon=$STARTED
+	wait_until 5 pgrep -x synwarden > /dev/null
+	sleep 0.3
+	file one <<< 'services: [{ prefix: any, ports: 81 }]'
+	kill -HUP "$daemon"
+	wait_until 5 grep -q "file is in force" "$T/daemon" || fail "$(cat "$T/daemon")"
+	expect_eq "services" "any 81 monitor" "$(services)"
+	echo 'limits: { ask-rat: 1 }' >> "$T/one"
+	kill -HUP "$daemon"
+	wait_until 5 grep -q "before stays in force" "$T/daemon" || fail "$(cat "$T/daemon")"
+	expect_in "reload" "one:2:11: limits: unknown key 'ask-rat'" "$(cat "$T/daemon")"
+	expect_eq "services" "any 81 monitor" "$(services)"
+	guard apply "$T/web" --confirm 1 2> /dev/null
+	kill -KILL "$(waiters)"
+	wait_until 5 not_waiting || fail "$(cat "$T/daemon")"
+	expect_eq "services" "any 81 monitor" "$(services)"
+	kill "$daemon"
+	wait "$daemon" || fail "daemon: $(cat "$T/daemon")"
+}
+
 test_nobody_cuts_himself_off() { # P06
 	config_net
 	file closed <<- 'END'
