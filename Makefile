@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The whole build. Artefacts go to build/, sources never receive any. V=1 shows commands.
-# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR, COMPDIR and
-# SYSTEMDUNITDIR may be given.
+# CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR, COMPDIR,
+# CONFDIR and SYSTEMDUNITDIR may be given. uninstall leaves the configuration.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -16,6 +16,7 @@ PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+CONFDIR ?= /etc/synwarden
 SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 BUILD ?= build
 V ?= 0
@@ -36,6 +37,9 @@ say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(patsubst $(BUILD)/%,%,
 HAVE_LIBBPF := $(shell $(PKG_CONFIG) --atleast-version=1.1 libbpf && echo yes)
 LIBBPF_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf 2>/dev/null)
 LIBBPF_LIBS := $(shell $(PKG_CONFIG) --libs libbpf 2>/dev/null)
+HAVE_LIBYAML := $(shell $(PKG_CONFIG) --atleast-version=0.2 yaml-0.1 && echo yes)
+YAML_CFLAGS := $(shell $(PKG_CONFIG) --cflags yaml-0.1 2>/dev/null)
+YAML_LIBS := $(shell $(PKG_CONFIG) --libs yaml-0.1 2>/dev/null)
 # What the daemon confines itself with; one call, so that one line says what is missing.
 CONFINE := libcap-ng libseccomp
 HAVE_CONFINE := $(shell $(PKG_CONFIG) --exists $(CONFINE) && echo yes)
@@ -51,7 +55,7 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude $(LIBB
 	$(BPF_SYS_INCLUDES)
 SW_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla \
 	$(if $(WERROR),-Werror) -D_GNU_SOURCE -DSW_VERSION='"$(VERSION)"' \
-	-Iinclude -Iuser -I$(BUILD) -I$(BUILD)/tests $(LIBBPF_CFLAGS)
+	-Iinclude -Iuser -I$(BUILD) -I$(BUILD)/tests $(LIBBPF_CFLAGS) $(YAML_CFLAGS)
 DEPFLAGS = -MMD -MP -MF $@.d
 
 USER_SRC := $(wildcard user/*.c)
@@ -96,7 +100,7 @@ catalogue: ## list what is covered by which test
 
 $(BUILD)/synwarden: $(USER_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(CONFINE_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS) $(CONFINE_LIBS)
 
 define compile
 $(call say,CC)
@@ -135,7 +139,7 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 
 $(TEST_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPER_OBJ) $(LIB_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(CONFINE_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS) $(CONFINE_LIBS)
 
 $(BUILD)/tests/turns: LIBBPF_LIBS += -lm
 $(TOOL_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o
@@ -150,6 +154,9 @@ $(FUZZ_BIN): $(BUILD)/tests/%: tests/%.c | $(SKEL) $(TEST_SKEL)
 
 .PHONY: need-libbpf
 need-libbpf:
+ifneq ($(HAVE_LIBYAML),yes)
+	@echo "libyaml 0.2 or later with its headers is needed ($(PKG_CONFIG) yaml-0.1)" >&2; exit 1
+endif
 ifneq ($(HAVE_LIBBPF),yes)
 	@echo "libbpf 1.1 or later with its headers is needed ($(PKG_CONFIG) libbpf)" >&2; exit 1
 endif
@@ -158,12 +165,14 @@ ifneq ($(HAVE_CONFINE),yes)
 	@exit 1
 endif
 
-install: all ## install program, man page, completion and unit (DESTDIR, PREFIX)
+install: all ## install program, man page, completion, unit; a configuration if there is none
 	$(INSTALL) -D -m 755 $(BUILD)/synwarden $(DESTDIR)$(SBINDIR)/synwarden
 	$(if $(wildcard deploy/synwarden.8),$(INSTALL) -D -m 644 deploy/synwarden.8 \
 		$(DESTDIR)$(MANDIR)/man8/synwarden.8)
 	$(if $(wildcard deploy/synwarden.bash-completion),$(INSTALL) -D -m 644 \
 		deploy/synwarden.bash-completion $(DESTDIR)$(COMPDIR)/synwarden)
+	test -e $(DESTDIR)$(CONFDIR)/synwarden.yaml || $(INSTALL) -D -m 640 \
+		deploy/synwarden.yaml $(DESTDIR)$(CONFDIR)/synwarden.yaml
 	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSTEMDUNITDIR)
 	sed 's,/usr/local/sbin/,$(SBINDIR)/,' deploy/synwarden.service \
 		> $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service

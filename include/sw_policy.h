@@ -106,7 +106,7 @@ struct sw_service {
  * there goes on.
  */
 enum sw_list {
-	SW_LIST_FAIL_SAFE, /* what must never be locked out; `apply` leaves it alone */
+	SW_LIST_FAIL_SAFE, /* what must never be locked out */
 	SW_LIST_ALLOW,
 	SW_LIST_DENY,
 	SW_LIST_MAX,

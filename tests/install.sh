@@ -9,7 +9,7 @@
 set -euo pipefail
 
 declare -A group=(
-	[build]="clang llvm gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libcap-ng-dev
+	[build]="clang llvm gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcap-ng-dev
 		libseccomp-dev bpftool pkg-config"
 	[test]="clang-19 libclang-rt-14-dev iproute2 ethtool nftables curl nginx python3
 		python3-scapy iperf3 tcpdump jq procps util-linux kmod systemd systemd-container"

@@ -34,6 +34,9 @@ enum opt {
 	OPT_REPLACE = 1 << 26,
 	OPT_FORCE = 1 << 27,
 	OPT_NO_FAIL_SAFE = 1 << 28,
+	OPT_CONFIG = 1 << 19,
+	OPT_CONFIRM = 1 << 20,
+	OPT_DRY_RUN = 1 << 21,
 	OPT_ARM = 1 << 30,
 	OPT_PER_SOURCE = 1ULL << 31,
 	OPT_PER_NET = 1ULL << 32,
@@ -58,6 +61,9 @@ struct opts {
 	__u32 interval_s;
 	__u32 ttl_s;
 	char comment[SW_COMMENT];
+	const char *config;        /* of --config */
+	const struct config *file; /* as attach has read it */
+	__u32 confirm_s;
 	__u32 rotate_s; /* 0: keys stay */
 };
 #define OPTS_INIT                                                                        \
@@ -99,6 +105,27 @@ int cmd_conns(const struct opts *o, int argc, char **argv);
 int cmd_limit(const struct opts *o, int argc, char **argv);
 int cmd_sweep(const struct opts *o, int argc, char **argv);
 int cmd_run(const struct opts *o, int argc, char **argv);
+int cmd_check(const struct opts *o, int argc, char **argv);
+int cmd_diff(const struct opts *o, int argc, char **argv);
+int cmd_apply(const struct opts *o, int argc, char **argv);
+int cmd_confirm(const struct opts *o, int argc, char **argv);
+int cmd_save(const struct opts *o, int argc, char **argv);
+
+struct config;
+/*
+ * What --config says to attach: reads the file, takes from it what the command line leaves open,
+ * and its devices if that names none, into `names`. 0, or the exit code.
+ */
+int attach_config(struct opts *o, struct config *c, int *argc, char ***argv,
+		  char *names[SW_MAX_DEVS]);
+enum xdp_mode attach_mode(const struct opts *o, const char *name);
+/* Before the guard is armed; does nothing without --config. */
+int attach_configure(const struct guard *g, const struct opts *o);
+/* The one word FILE may be, or the default. 0, or the exit code of a complaint. */
+int config_file_word(const char *command, int argc, char **argv, const char **path);
+/* Prints the commands that lie between; how many. */
+unsigned int config_print_diff(const struct opts *o, const struct config *running,
+			       const struct config *file);
 int cmd_upgrade(const struct opts *o, int argc, char **argv);
 
 /* cmd_sweep.c, for `run` too */

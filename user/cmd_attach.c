@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "cmd.h"
+#include "config.h"
 #include "json.h"
 #include "lockout.h"
 #include "table.h"
@@ -164,12 +165,14 @@ static int attach_all(struct guard *g, const struct opts *o, int argc, char **ar
 	int err = adopt_run(g);
 
 	for (int i = 0; i < argc && !err; i++)
-		err = attach_one(g, argv[i], o->xdp, &done);
+		err = attach_one(g, argv[i], attach_mode(o, argv[i]), &done);
 	/* a guard that enforces already: what began between the first walk and the link */
 	if (!err && done.count)
 		err = mapio_services(g, &set);
 	if (!err && done.count && services_any_enforced(&set))
 		err = adopt_run(g);
+	if (!err)
+		err = attach_configure(g, o);
 	if (!err)
 		err = arm(g, &done);
 	if (err)
@@ -190,13 +193,20 @@ static int check_names(int argc, char **argv)
 	return 0;
 }
 
-int cmd_attach(const struct opts *o, int argc, char **argv)
+int cmd_attach(const struct opts *given, int argc, char **argv)
 {
+	struct opts with = *given, *o = &with;
+	char *names[SW_MAX_DEVS];
 	autoguard struct guard g = GUARD_INIT;
+	autoconfig struct config c;
 	autolock int lock = -1;
 	enum guard_found found;
-	int err = check_names(argc, argv);
+	int err;
 
+	config_default(&c);
+	err = attach_config(o, &c, &argc, &argv, names);
+	if (!err)
+		err = check_names(argc, argv);
 	if (err)
 		return err;
 	err = probe_require_capabilities("attach");

@@ -17,9 +17,11 @@
 #include <time.h>
 
 #include "cmd.h"
+#include "config_run.h"
 #include "confine.h"
 #include "follow.h"
 #include "notify.h"
+#include "pending.h"
 #include "table.h"
 #include "util.h"
 
@@ -157,6 +159,7 @@ static int on_sweep(struct daemon *d)
 
 	if (!still_there(d))
 		return 0;
+	pending_poll(&d->g);
 	/* an upgrade may have replaced them */
 	err = guard_reopen_programs(&d->g);
 	lists_expire(&d->g, &d->expire_at_s); /* what fails has been said, and is tried again */
@@ -231,11 +234,10 @@ static int on_rotate(struct daemon *d)
 	return 0;
 }
 
-/* Reads again what it was configured with: nothing yet. */
 static void daemon_reload(struct daemon *d)
 {
-	(void)d;
-	log_note("reload: there is no configuration file to read");
+	if (still_there(d) && !config_reload(&d->g))
+		log_note("reload: the configuration file is in force");
 }
 
 static int on_signals(struct daemon *d, int fd)

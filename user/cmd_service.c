@@ -12,40 +12,6 @@
 #include "table.h"
 #include "util.h"
 
-static bool has_counts(const struct guard *g, __u32 id)
-{
-	struct sw_count row[SW_REASON_MAX];
-
-	if (mapio_stats(g, id, row))
-		return true;
-	for (__u32 r = 1; r < SW_REASON_MAX; r++)
-		if (row[r].packets)
-			return true;
-	return false;
-}
-
-/* A free id, one that never counted if there is; the counts of a reused one start again. */
-static int pick_id(const struct guard *g, const struct services *set, __u32 *id)
-{
-	__u32 used_before = 0;
-
-	for (__u32 i = 1; i < SW_MAX_SERVICES; i++) {
-		if (set->slot[i].port_first)
-			continue;
-		if (!has_counts(g, i)) {
-			*id = i;
-			return 0;
-		}
-		if (!used_before)
-			used_before = i;
-	}
-	if (!used_before)
-		return log_refuse(-ENOSPC, "the guard has %d services, the most it can",
-				  SW_MAX_SERVICES - 1);
-	*id = used_before;
-	return mapio_stats_zero(g, used_before);
-}
-
 static void service_options(struct sw_service *s, const struct opts *o)
 {
 	struct text_why why; /* the words were read once already */
@@ -81,7 +47,7 @@ static int service_add(const struct guard *g, const struct opts *o, const struct
 			log_hint("'synwarden service set' changes it");
 		return -EEXIST;
 	}
-	err = pick_id(g, &set, &id);
+	err = service_pick_id(g, &set, &set, &id);
 	if (err)
 		return err;
 	set.slot[id] = *want;

@@ -7,6 +7,7 @@
 
 #include "arming.h"
 #include "cmd.h"
+#include "config_status.h"
 #include "json.h"
 #include "table.h"
 #include "util.h"
@@ -210,6 +211,7 @@ static void status_json(const struct guard *g, const struct status *st)
 	json_u64(&j, "events_lost", st->total.events_lost);
 	tables_json(g, st, &j);
 	lists_sum_json(&st->lists, &st->services, &j);
+	config_status_json(g, &j);
 	json_object(&j, "live_filter");
 	json_u64(&j, "bits", live_bits(g));
 	json_u64(&j, "set", st->live_set);
@@ -298,6 +300,7 @@ static void status_print(const struct guard *g, const struct status *st)
 		printf("  %-13s%s\n", "events lost:", text_count(t->events_lost, n));
 	tables_print(g, st);
 	lists_sum_print(&st->lists, &st->services);
+	config_status_print(g);
 	printf("  %-13s%s of ", "live filter:", text_count(st->live_set, n));
 	printf("%s bits\n", text_count(live_bits(g), n));
 	printf("  %-13s%llu s old\n", "cookie key:", (unsigned long long)st->key_age_s);

@@ -114,6 +114,8 @@ bool pins_are_none(const char *dir);
 enum guard_found guard_find(const char *dir);
 /* Are these still the pins it was opened from? Silent. */
 bool guard_is_pinned(const struct guard *g);
+/* The kernel's number of its settings: no two guards since the start of the machine share one. */
+__u32 guard_id(const struct guard *g);
 /* A descriptor, or negative errno. Silent. */
 int pin_get(const char *dir, const char *name);
 int pin_object(int fd, const char *dir, const char *sub, const char *name);
@@ -295,6 +297,14 @@ int rollout_lists(const struct guard *g, const struct list_set *lists);
  * do, and does it the next time if another run has that.
  */
 int lists_expire(const struct guard *g, __u32 *next_s);
+
+/* service_id.c */
+/*
+ * An id for a new service: free in `next`, and if there is one free in `now` and without counts.
+ * The counts of one that had some start again.
+ */
+int service_pick_id(const struct guard *g, const struct services *now, const struct services *next,
+		    __u32 *id);
 
 /* selftest.c */
 /* Runs a handshake through the loaded programs; only for a guard that nothing uses yet. */

@@ -18,8 +18,6 @@ struct command {
 	(OPT_STATE | OPT_SERVICE | OPT_SOURCE | OPT_OLDER | OPT_YOUNGER | OPT_SORT | OPT_REVERSE | \
 	 OPT_LIMIT | OPT_OFFSET | OPT_COUNT)
 
-#define SERVICE_OPTS (OPT_MODE | OPT_HOST_SYNS | OPT_ARM | OPT_PER_SOURCE | OPT_PER_NET | OPT_OVER)
-
 #define LIST_OPTS (OPT_SERVICE | OPT_TTL | OPT_COMMENT | OPT_REPLACE | OPT_FORCE)
 #define LIST_ARGS                                                                                    \
 	"add PREFIX... [--service PREFIX|any PORT[-PORT]] [--ttl TIME] [--comment TEXT]\n"           \
@@ -27,10 +25,14 @@ struct command {
 	"\tload FILE|- [--service ...] [--ttl TIME] [--comment TEXT] [--replace]; [--force]: even\n" \
 	"\tif that keeps the one out who asks for it"
 
+#define ATTACH_OPTS \
+	(OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE | OPT_CONFIG | OPT_FORCE)
+#define SERVICE_OPTS (OPT_MODE | OPT_HOST_SYNS | OPT_ARM | OPT_PER_SOURCE | OPT_PER_NET | OPT_OVER)
+
 static const struct command commands[] = {
-	{ "attach", cmd_attach, OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE,
-	  "DEV... [--xdp auto|native|generic] [--engine auto|reqsk|listener] [--connections N]\n"
-	  "\t[--no-fail-safe]",
+	{ "attach", cmd_attach, ATTACH_OPTS,
+	  "DEV...|--config FILE [DEV...] [--xdp auto|native|generic]\n"
+	  "\t[--engine auto|reqsk|listener] [--connections N] [--no-fail-safe] [--force]",
 	  "guard these devices" },
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },
@@ -67,6 +69,13 @@ static const struct command commands[] = {
 	  "the daemon: sweep again and again, follow the devices" },
 	{ "upgrade", cmd_upgrade, 0, "",
 	  "put this binary's programs in the place of those that run" },
+	{ "check", cmd_check, 0, "[FILE]", "name every error in a configuration file" },
+	{ "diff", cmd_diff, 0, "[FILE]", "what a file would change, in words of commands" },
+	{ "apply", cmd_apply, OPT_CONFIRM | OPT_DRY_RUN | OPT_FORCE,
+	  "[FILE] [--confirm SECONDS] [--dry-run] [--force]",
+	  "bring a file into force at one stroke; back again unless confirmed" },
+	{ "confirm", cmd_confirm, 0, "", "keep what 'apply --confirm' brought" },
+	{ "save", cmd_save, 0, "[FILE|-]", "write what runs as a configuration file" },
 	{ "doctor", cmd_doctor, 0, "[DEV...]", "what this machine will do, and what to change" },
 };
 

@@ -52,6 +52,9 @@ static const struct option long_options[] = {
 	{ "replace", no_argument, NULL, ARG_OPT(OPT_REPLACE) },
 	{ "force", no_argument, NULL, ARG_OPT(OPT_FORCE) },
 	{ "no-fail-safe", no_argument, NULL, ARG_OPT(OPT_NO_FAIL_SAFE) },
+	{ "config", required_argument, NULL, ARG_OPT(OPT_CONFIG) },
+	{ "confirm", required_argument, NULL, ARG_OPT(OPT_CONFIRM) },
+	{ "dry-run", no_argument, NULL, ARG_OPT(OPT_DRY_RUN) },
 	{ "rotate-keys", required_argument, NULL, ARG_OPT(OPT_ROTATE_KEYS) },
 	{ NULL, 0, NULL, 0 },
 };
@@ -241,6 +244,13 @@ static int set_option(struct opts *o, __u64 opt, int argc, char **argv, struct t
 		return set_ttl(&o->ttl_s, why);
 	case OPT_COMMENT:
 		return list_comment_read(optarg, o->comment, why);
+	case OPT_CONFIG:
+		o->config = optarg;
+		return 0;
+	case OPT_CONFIRM:
+		return set_number("confirm", "seconds", 1, 86400, &o->confirm_s, why);
+	case OPT_DRY_RUN:
+		return 0;
 	case OPT_ROTATE_KEYS:
 		return set_number("rotate-keys", "seconds, 0 for never", 0, 31536000, &o->rotate_s,
 				  why);

@@ -143,6 +143,11 @@ static __u32 map_id_of(int fd)
 	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) ? info.id : 0;
 }
 
+__u32 guard_id(const struct guard *g)
+{
+	return map_id_of(g->map[MAP_SETTINGS]);
+}
+
 bool guard_is_pinned(const struct guard *g)
 {
 	autoclose int fd = pin_get(g->dir, "settings");

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* apply, confirm: a configuration file comes into force, and what ran before may come back. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "config_run.h"
+#include "pending.h"
+#include "util.h"
+
+/* With the time to confirm it, if there is one. */
+static int bring(const struct opts *o, const struct guard *g, const struct config *c)
+{
+	bool confirm = o->given & OPT_CONFIRM;
+	int err = confirm ? pending_begin(g, o->confirm_s) : 0;
+
+	if (err)
+		return err;
+	err = config_apply(g, c, o->given & OPT_FORCE);
+	if (err && confirm)
+		pending_drop(g);
+	return err;
+}
+
+static int dry_run(const struct opts *o, const struct guard *g, const struct config *c)
+{
+	autoconfig struct config running;
+	int err = config_running(g, &running);
+
+	if (!err)
+		config_print_diff(o, &running, c);
+	return err;
+}
+
+static int apply(const struct opts *o, const struct guard *g, const struct config *c,
+		 const char *path)
+{
+	int err = bring(o, g, c);
+
+	if (err)
+		return log_refuse(err, "what ran before stays in force");
+	if (o->given & OPT_CONFIRM)
+		log_note(
+			"'synwarden confirm' within %u s keeps it, else what ran before comes back",
+			o->confirm_s);
+	applied_note(g, path);
+	return 0;
+}
+
+int cmd_apply(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	autoconfig struct config c;
+	autolock int lock = -1;
+	const char *path;
+	int err = config_file_word("apply", argc, argv, &path);
+
+	config_default(&c);
+	if (err)
+		return err;
+	if (o->given & OPT_DRY_RUN && o->given & OPT_CONFIRM)
+		return log_usage("apply --dry-run changes nothing that --confirm could take back");
+	err = config_read_file(&c, path);
+	if (err)
+		return exit_code(log_refuse(err, "nothing is applied"));
+	err = probe_require_bpffs(o->pin);
+	if (!err)
+		err = lock_take(&lock);
+	if (!err)
+		err = guard_open(&g, o->pin);
+	if (!err)
+		err = dev_sweep(&g);
+	if (!err)
+		err = pending_clear(&g);
+	if (!err)
+		err = o->given & OPT_DRY_RUN ? dry_run(o, &g, &c) : apply(o, &g, &c, path);
+	return exit_code(err);
+}
+
+int cmd_confirm(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	autolock int lock = -1;
+	int err = no_arguments("confirm", argc, argv);
+
+	if (err)
+		return err;
+	err = probe_require_bpffs(o->pin);
+	if (!err)
+		err = lock_take(&lock);
+	if (!err)
+		err = guard_open(&g, o->pin);
+	if (!err)
+		err = pending_confirm(&g);
+	return exit_code(err);
+}

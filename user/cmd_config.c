@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* check, diff, save: the configuration file beside what runs. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cmd.h"
+#include "config_run.h"
+#include "json.h"
+#include "pending.h"
+#include "util.h"
+
+/* One word at most; 0, or the exit code. */
+int config_file_word(const char *command, int argc, char **argv, const char **path)
+{
+	*path = argc ? argv[0] : SW_CONFIG_DEFAULT;
+	if (argc > 1)
+		return log_usage("%s takes one FILE, got '%s' too", command, argv[1]);
+	return argc && !*argv[0] ? log_usage("%s: an empty name is no FILE", command) : 0;
+}
+
+/* --- check -------------------------------------------------------------------------------- */
+
+static void check_json(const char *path, const struct faults *f)
+{
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_str(&j, "file", path);
+	json_u64(&j, "errors_total", f->total);
+	json_array(&j, "errors");
+	for (unsigned int i = 0; i < f->count; i++) {
+		json_object(&j, NULL);
+		json_str(&j, "file", f->list[i].file ? f->list[i].file : path);
+		json_u64(&j, "line", f->list[i].at.line);
+		json_u64(&j, "column", f->list[i].at.column);
+		json_str(&j, "text", f->list[i].text);
+		json_close(&j);
+	}
+	json_end(&j);
+}
+
+int cmd_check(const struct opts *o, int argc, char **argv)
+{
+	autofaults struct faults f = { 0 };
+	autofree char *text = NULL;
+	autoconfig struct config c;
+	char name[256];
+	const char *path;
+	size_t len;
+	int err = config_file_word("check", argc, argv, &path);
+
+	config_default(&c);
+	if (err)
+		return err;
+	if (!config_load(path, &text, &len, &f))
+		config_parse(&c, path, text, len, &f);
+	if (o->json) {
+		check_json(path, &f);
+		return f.total ? EXIT_FAILURE : 0;
+	}
+	faults_print(&f, path, stderr);
+	text_tame(path, name, sizeof(name));
+	if (f.total)
+		return exit_code(log_refuse(-EINVAL, "%s: %u error%s", name, f.total,
+					    f.total == 1 ? "" : "s"));
+	printf("%s: no errors; %u services, %u entries of lists\n", name, c.services,
+	       c.lists.count);
+	return 0;
+}
+
+/* --- diff --------------------------------------------------------------------------------- */
+
+static void print_change(void *json, enum config_has section, const char *command)
+{
+	(void)section;
+	if (!json) {
+		printf("%s\n", command);
+		return;
+	}
+	json_object(json, NULL);
+	json_str(json, "command", command);
+	json_close(json);
+}
+
+unsigned int config_print_diff(const struct opts *o, const struct config *running,
+			       const struct config *file)
+{
+	unsigned int changes;
+	struct json j;
+
+	if (!o->json)
+		return config_diff(running, file, print_change, NULL);
+	json_begin(&j, stdout);
+	json_array(&j, NULL);
+	changes = config_diff(running, file, print_change, &j);
+	json_end(&j);
+	return changes;
+}
+
+int cmd_diff(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	autoconfig struct config running, file;
+	const char *path;
+	int err = config_file_word("diff", argc, argv, &path);
+
+	config_default(&running);
+	config_default(&file);
+	if (err)
+		return err;
+	err = config_read_file(&file, path);
+	if (!err)
+		err = guard_open(&g, o->pin);
+	if (!err)
+		err = config_running(&g, &running);
+	/* 2 is trouble, as of diff(1) */
+	return err ? 2 : config_print_diff(o, &running, &file) > 0;
+}
+
+/* --- save --------------------------------------------------------------------------------- */
+
+static void note_change(void *changes, enum config_has section, const char *command)
+{
+	(void)command;
+	*(unsigned int *)changes |= section;
+}
+
+/* Does the text read as what runs? */
+static bool reads_back(const struct config *running, const char *path, const char *text, size_t len)
+{
+	autofaults struct faults f = { 0 };
+	autoconfig struct config again;
+	unsigned int changes = 0;
+
+	config_parse(&again, path, text, len, &f);
+	if (!f.total)
+		config_diff(running, &again, note_change, &changes);
+	/* what is taken at attach only may be said otherwise */
+	return !f.total && !(changes & ~(CONFIG_DEVICES | CONFIG_ENGINE | CONFIG_CONNECTIONS));
+}
+
+/* The file that is there brought up to date, or a whole new one. */
+static int compose(const struct config *running, const char *path, char **text, size_t *len)
+{
+	autofaults struct faults f = { 0 };
+	autofree char *old = NULL;
+	size_t old_len;
+	FILE *out = open_memstream(text, len);
+	int merged = -ENOENT;
+
+	if (!out)
+		return log_err(-ENOMEM, "write the configuration");
+	if (!access(path, F_OK) && !config_load(path, &old, &old_len, &f))
+		merged = config_merge(running, path, old, old_len, out);
+	fflush(out);
+	if (merged || !reads_back(running, path, *text, *len)) {
+		rewind(out);
+		config_write(running, out);
+		if (old)
+			log_note("%s is written anew, its comments are lost", path);
+	}
+	if (fclose(out))
+		return log_err(-ENOMEM, "write the configuration");
+	if (*len > TREE_SIZE_MAX)
+		return log_refuse(
+			-EFBIG, "what runs does not fit into a file of 1 MiB: %u entries of lists",
+			running->lists.count);
+	return 0;
+}
+
+/* Beside it, then in its place: whoever reads it meanwhile reads a whole one. */
+static int replace_file(const char *path, const char *text, size_t len)
+{
+	char real[PATH_MAX], new[PATH_MAX + 8];
+	struct stat st;
+	mode_t mode = 0640;
+	int fd, err = 0;
+
+	if (realpath(path, real)) {
+		if (stat(real, &st) || !S_ISREG(st.st_mode))
+			return log_refuse(-EINVAL, "%s is not a regular file", path);
+		mode = st.st_mode & 0777;
+	} else if (errno != ENOENT || path_format(real, sizeof(real), "%s", path)) {
+		return log_err(-errno, "write %s", path);
+	}
+	snprintf(new, sizeof(new), "%s.XXXXXX", real);
+	fd = mkstemp(new);
+	if (fd < 0)
+		return log_err(-errno, "write beside %s", path);
+	if (fchmod(fd, mode) || write(fd, text, len) != (ssize_t)len || fsync(fd) ||
+	    rename(new, real)) {
+		err = log_err(-errno, "write %s", path);
+		unlink(new);
+	}
+	close(fd);
+	return err;
+}
+
+static int save(const struct guard *g, const char *path)
+{
+	autoconfig struct config running;
+	autofree char *text = NULL;
+	size_t len = 0;
+	int err = config_running(g, &running);
+
+	if (!err)
+		err = compose(&running, strcmp(path, "-") ? path : "", &text, &len);
+	if (err)
+		return err;
+	if (!strcmp(path, "-"))
+		return fwrite(text, 1, len, stdout) == len ? 0 : -EIO;
+	err = replace_file(path, text, len);
+	/* what was applied, if it was this file, was changed by nobody else */
+	if (!err)
+		applied_saved(g, path);
+	return err;
+}
+
+int cmd_save(const struct opts *o, int argc, char **argv)
+{
+	autoguard struct guard g = GUARD_INIT;
+	struct applied_record applied;
+	autolock int lock = -1;
+	const char *path;
+	int err = config_file_word("save", argc, argv, &path);
+
+	if (err)
+		return err;
+	err = probe_require_bpffs(o->pin);
+	if (!err)
+		err = lock_take(&lock);
+	if (!err)
+		err = guard_open(&g, o->pin);
+	if (!err)
+		err = pending_clear(&g);
+	if (err)
+		return EXIT_FAILURE;
+	if (!argc && applied_read(&g, &applied))
+		path = applied.path;
+	return exit_code(save(&g, path));
+}

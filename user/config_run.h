@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A configuration and a running guard. Errors are logged. */
+#ifndef SW_CONFIG_RUN_H
+#define SW_CONFIG_RUN_H
+
+#include "config.h"
+
+/* 0, or a negative errno after every fault was printed; what runs is not touched. */
+int config_read_file(struct config *c, const char *path);
+
+/* What runs, with all sections; to be freed. */
+int config_running(const struct guard *g, struct config *c);
+
+/*
+ * Brings the guard to it, at one stroke; on failure all is as it was. Services that stay keep
+ * their ids and counts. Refused if it would keep the caller out, unless `force`.
+ */
+int config_apply(const struct guard *g, const struct config *c, bool force);
+
+/*
+ * Reads the file, checks it, applies it and notes it as the one in force; refused while another
+ * one waits for its confirmation. Takes the lock. For the daemon's reload.
+ */
+int config_apply_file(const struct guard *g, const char *path, bool force);
+/* The same with the file that was applied last, else the one below /etc. */
+int config_reload(const struct guard *g);
+
+/* The file that was applied last to this guard, and how far it is from what runs. */
+struct config_applied {
+	char path[PATH_MAX];
+	bool changed; /* since it was applied */
+	bool broken;  /* there are faults in it, or it is gone */
+	unsigned int differs;
+};
+/* False: none was. Silent. */
+bool config_applied(const struct guard *g, struct config_applied *a);
+
+#endif /* SW_CONFIG_RUN_H */
