@@ -123,8 +123,12 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 			return SW_PASS_COOKIE_USED;
 	}
 	refused = judge_proven(p);
-	if (refused)
+	if (refused) {
+		/* what it says again is not one more; later the host's RST tells it */
+		if (p->enforce && refused != SW_DROP_DENIED)
+			cookie_note_used(c->hash, p->now_ns);
 		return refused;
+	}
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
 	mark_fill(m, p, c, h);

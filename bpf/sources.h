@@ -130,6 +130,19 @@ static __always_inline bool is_exempt(struct sw_pkt *p, const struct sw_service 
 	       is_listed(p, SW_LIST_ALLOW, any, own);
 }
 
+/* A source has proved its address and opens, or would, one more than it may. */
+static __always_inline void note_over(const struct sw_pkt *p, struct sw_source *s,
+				      const struct sw_service *svc, struct sw_limit_hits *hits,
+				      __u32 over)
+{
+	__sync_fetch_and_add(&s->refused, 1);
+	__sync_fetch_and_add(&hits->over[over & 3], 1);
+	if (svc->over != SW_OVER_BAN)
+		return;
+	WRITE_ONCE(s->banned_until_s, sw_seconds(p->now_ns) + svc->ban_s);
+	__sync_fetch_and_add(&hits->bans, 1);
+}
+
 /* At one level. Not static: verified once, and no loop for clang to make a riddle of. */
 __noinline int judge_level(struct sw_pkt *p, __u32 level, __u32 proven)
 {
@@ -164,17 +177,11 @@ __noinline int judge_level(struct sw_pkt *p, __u32 level, __u32 proven)
 	if (!over || is_exempt(p, svc))
 		return SW_CONTINUE;
 	over = (over - 1) & 3;
-	if (proven) {
-		__sync_fetch_and_add(&s->refused, 1);
-		__sync_fetch_and_add(&hits->over[over], 1);
-	}
+	if (proven)
+		note_over(p, s, svc, hits, over);
 	if (svc->over == SW_OVER_COUNT)
 		return SW_CONTINUE;
 	suspect_mark(tag);
-	if (svc->over == SW_OVER_BAN && proven) {
-		WRITE_ONCE(s->banned_until_s, sw_seconds(p->now_ns) + svc->ban_s);
-		__sync_fetch_and_add(&hits->bans, 1);
-	}
 	return SW_DROP_LIMIT_RATE + over;
 }
 
@@ -231,24 +238,36 @@ static __always_inline bool source_hold(struct sw_source *s, __u64 tag)
 /* At one level; 1: counted. Not static: see judge_level(). */
 __noinline int source_open_at(struct sw_pkt *p, __u32 level)
 {
+	struct sw_limit_hits *hits;
 	struct sw_service *svc;
 	struct sw_source *s;
+	__u32 over;
 	__u64 tag;
 
 	if (!p)
 		return 0;
 	level &= 1;
 	svc = service_of(p);
+	hits = hits_of(p->service);
 	if (!svc)
 		return 0;
 	tag = source_tag(p->saddr, level, p->service);
 	s = source_find(tag);
 	if (!s)
 		s = source_take(p, tag, level);
-	if (!s || !source_hold(s, tag))
+	if (!s)
+		return 0;
+	/* ended by the host, so that nothing could refuse it */
+	over = (p->birth.flags & (SW_CONN_CONFIRMED | SW_CONN_ADOPTED)) == SW_CONN_CONFIRMED ?
+		       over_limit(s, &svc->limit[level], p->now_ns) :
+		       0;
+	if (over && hits && !is_exempt(p, svc))
+		note_over(p, s, svc, hits, over - 1);
+	if (!source_hold(s, tag))
 		return 0;
 	s->seen_s = sw_seconds(p->now_ns);
-	rate_take(s, &svc->limit[level], p->now_ns);
+	if (!(p->birth.flags & SW_CONN_ADOPTED)) /* else it is not new */
+		rate_take(s, &svc->limit[level], p->now_ns);
 	if (svc->over != SW_OVER_COUNT && over_limit(s, &svc->limit[level], p->now_ns))
 		suspect_mark(tag);
 	return 1;

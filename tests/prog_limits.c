@@ -378,6 +378,70 @@ TEST(counts_follow_connections_to_their_end, "J01 J03")
 	}
 }
 
+/* In calm the host ends handshakes: none is refused then, but all are counted, and may ban. */
+TEST(handshakes_that_the_host_ends_count, "J01 A13")
+{
+	struct peer p[3];
+	uint32_t slots;
+	struct sw_source *all = sources(&slots), *s;
+
+	need_reqsk();
+	peer_prepare();
+	web = (struct sw_service){
+		.port_first = 80, .port_last = 80, .mode = SW_MODE_ALWAYS, .over = SW_OVER_COUNT
+	};
+	web.limit[SW_LEVEL_HOST].conns = 1;
+	web_write();
+	for (int i = 0; i < 3; i++) {
+		peer_begin(&p[i], OPEN_HOST4);
+		peer_syn(&p[i], (uint32_t)test_random());
+	}
+	peer_finish(&p[0]);
+	CHECK_EQ(hits().over[SW_LIMIT_CONNS], 0);
+	peer_finish(&p[1]);
+	CHECK_EQ(hits().over[SW_LIMIT_CONNS], 1);
+	CHECK_EQ(hits().bans, 0);
+	web.over = SW_OVER_BAN;
+	web.ban_s = 100;
+	web_write();
+	peer_finish(&p[2]);
+	CHECK_EQ(hits().over[SW_LIMIT_CONNS], 2);
+	CHECK_EQ(hits().bans, 1);
+	s = NULL;
+	for (uint32_t i = 0; i < slots; i++)
+		if (all[i].tag && all[i].level == SW_LEVEL_HOST)
+			s = &all[i];
+	REQUIRE(s);
+	CHECK_EQ(s->conns, 3);
+	CHECK(s->banned_until_s != 0);
+	for (int i = 0; i < 3; i++)
+		ABORT(&p[i]);
+	CHECK_EQ(s->conns, 0);
+	tap_detach();
+}
+
+/* What a client says again after its ACK was refused bans nobody a second time. */
+TEST(refused_cookie_counts_once, "J01")
+{
+	struct handshake h[2];
+
+	begin(SW_OVER_BAN);
+	need_reqsk();
+	web.limit[SW_LEVEL_HOST].conns = 1;
+	web_write();
+	for (int i = 0; i < 2; i++) {
+		struct spec s = syn_of("203.0.113.9");
+
+		handshake_syn(&h[i], &s);
+	}
+	CHECK_EQ(ack(&h[0]), SW_PASS_COOKIE);
+	CHECK_EQ(ack(&h[1]), SW_DROP_LIMIT_CONNS);
+	sleep_ms(1200);
+	CHECK_EQ(ack(&h[1]), SW_PASS_COOKIE_USED); /* the host resets it */
+	CHECK_EQ(hits().bans, 1);
+	CHECK_EQ(hits().over[SW_LIMIT_CONNS], 1);
+}
+
 /* Those a source leaves half-closed, and those from which it takes nothing. */
 TEST(half_closed_and_stalled_ones_are_limited, "J02 J03")
 {

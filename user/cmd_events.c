@@ -143,9 +143,10 @@ static void event_print(struct reader *r, const struct sw_event *e, const char *
 	if (is_arming(e)) {
 		const char *service = service_name(r, e->service, name);
 
-		printf("%s, %s%llu SYN/s at the %s\n", service ? service : "?",
+		printf("%s, %s%s%llu SYN/s%s\n", service ? service : "?",
 		       e->kind == SW_EVENT_ARMED ? arming_cause(e->table) : "",
-		       (unsigned long long)e->packets, e->kind == SW_EVENT_ARMED ? "mark" : "most");
+		       e->kind == SW_EVENT_ARMED ? ", " : "", (unsigned long long)e->packets,
+		       e->kind == SW_EVENT_ARMED ? "" : " at the most");
 		return;
 	}
 	printf("%s > %s %s seq %u ack %u", event_src(e, src), event_dst(e, dst),
