@@ -258,8 +258,16 @@ __noinline __u32 conn_make(struct sw_pkt *p)
  */
 static __always_inline __u32 conn_open(struct sw_pkt *p)
 {
+	__u8 of_host = p->birth.flags & (SW_CONN_CONFIRMED | SW_CONN_ADOPTED | SW_CONN_OUTBOUND);
+	struct sw_service *svc;
 	__u32 ref;
 
+	/* a handshake the host ended, so that nobody could refuse it: only counted */
+	if (is_counted_state(p->birth.state) && of_host == SW_CONN_CONFIRMED) {
+		svc = service_of(p);
+		if (svc && svc->limited)
+			judge_source(p, 1);
+	}
 	p->birth.is_new = 0;
 	ref = conn_make(p);
 	return p->birth.is_new ? drop_double(p, p->birth.table) : ref;

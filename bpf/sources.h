@@ -238,32 +238,21 @@ static __always_inline bool source_hold(struct sw_source *s, __u64 tag)
 /* At one level; 1: counted. Not static: see judge_level(). */
 __noinline int source_open_at(struct sw_pkt *p, __u32 level)
 {
-	struct sw_limit_hits *hits;
 	struct sw_service *svc;
 	struct sw_source *s;
-	__u32 over;
 	__u64 tag;
 
 	if (!p)
 		return 0;
 	level &= 1;
 	svc = service_of(p);
-	hits = hits_of(p->service);
 	if (!svc)
 		return 0;
 	tag = source_tag(p->saddr, level, p->service);
 	s = source_find(tag);
 	if (!s)
 		s = source_take(p, tag, level);
-	if (!s)
-		return 0;
-	/* ended by the host, so that nothing could refuse it */
-	over = (p->birth.flags & (SW_CONN_CONFIRMED | SW_CONN_ADOPTED)) == SW_CONN_CONFIRMED ?
-		       over_limit(s, &svc->limit[level], p->now_ns) :
-		       0;
-	if (over && hits && !is_exempt(p, svc))
-		note_over(p, s, svc, hits, over - 1);
-	if (!source_hold(s, tag))
+	if (!s || !source_hold(s, tag))
 		return 0;
 	s->seen_s = sw_seconds(p->now_ns);
 	if (!(p->birth.flags & SW_CONN_ADOPTED)) /* else it is not new */

@@ -321,23 +321,14 @@ TEST(no_room_for_a_source_hurts_nobody, "J01 K01")
 	memset(all, 0, slots * sizeof(*all));
 }
 
-static uint32_t conns_of_client(void)
+static uint32_t sum_of_clients(bool half_closed)
 {
 	uint32_t slots, n = 0;
 	struct sw_source *all = sources(&slots);
 
 	for (uint32_t i = 0; i < slots; i++)
-		n += all[i].tag && all[i].level == SW_LEVEL_HOST ? all[i].conns : 0;
-	return n;
-}
-
-static uint32_t half_closed_of_client(void)
-{
-	uint32_t slots, n = 0;
-	struct sw_source *all = sources(&slots);
-
-	for (uint32_t i = 0; i < slots; i++)
-		n += all[i].tag && all[i].level == SW_LEVEL_NET ? all[i].half_closed : 0;
+		if (all[i].tag && all[i].level == SW_LEVEL_NET)
+			n += half_closed ? all[i].half_closed : all[i].conns;
 	return n;
 }
 
@@ -355,25 +346,25 @@ TEST(counts_follow_connections_to_their_end, "J01 J03")
 
 			test_context("%s, end %d", opening_name(how), end);
 			peer_open(&p, how);
-			CHECK_EQ(conns_of_client(), 1);
-			CHECK_EQ(half_closed_of_client(), 0);
+			CHECK_EQ(sum_of_clients(false), 1);
+			CHECK_EQ(sum_of_clients(true), 0);
 			if (end == 0) {
 				ABORT(&p);
 			} else if (end == 1) {
 				SAY(&p, RST, 0);
 			} else if (end == 2) {
 				SAY(&p, FIN, 0);
-				CHECK_EQ(half_closed_of_client(), 1);
+				CHECK_EQ(sum_of_clients(true), 1);
 				ABORT(&p);
 			} else {
 				SHUTDOWN(&p);
 				HEAR(&p, FIN, 0);
 				SAY(&p, ACK, 0);
-				CHECK_EQ(half_closed_of_client(), 1);
+				CHECK_EQ(sum_of_clients(true), 1);
 				SAY(&p, FIN, 0);
 			}
-			CHECK_EQ(conns_of_client(), 0);
-			CHECK_EQ(half_closed_of_client(), 0);
+			CHECK_EQ(sum_of_clients(false), 0);
+			CHECK_EQ(sum_of_clients(true), 0);
 		}
 	}
 }

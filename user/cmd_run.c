@@ -236,7 +236,11 @@ static int on_rotate(struct daemon *d)
 
 static void daemon_reload(struct daemon *d)
 {
-	if (still_there(d) && !config_reload(&d->g))
+	if (!still_there(d))
+		return;
+	if (!config_is_there(&d->g))
+		log_note("reload: there is no configuration file, nothing changes");
+	else if (!config_reload(&d->g))
 		log_note("reload: the configuration file is in force");
 }
 

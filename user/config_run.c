@@ -231,6 +231,13 @@ int config_apply_file(const struct guard *g, const char *path, bool force)
 	return err;
 }
 
+bool config_is_there(const struct guard *g)
+{
+	struct applied_record a;
+
+	return applied_read(g, &a) || !access(SW_CONFIG_DEFAULT, F_OK);
+}
+
 int config_reload(const struct guard *g)
 {
 	struct applied_record a;

@@ -23,6 +23,8 @@ int config_apply(const struct guard *g, const struct config *c, bool force);
  */
 int config_apply_file(const struct guard *g, const char *path, bool force);
 /* The same with the file that was applied last, else the one below /etc. */
+/* One was applied, or lies in its usual place. */
+bool config_is_there(const struct guard *g);
 int config_reload(const struct guard *g);
 
 /* The file that was applied last to this guard, and how far it is from what runs. */
