@@ -18,16 +18,20 @@
 #define SW_KEEPALIVE_TICKS (SW_TS_LIFE_TICKS / 2) /* keeps a blind ACK's odds below 2^-36 */
 
 /* Its source has been listed since its SYN, or has too many connections now. */
-static __noinline enum sw_reason judge_proven(struct sw_pkt *p)
+static __noinline enum sw_reason judge_proven(struct sw_pkt *p, bool again)
 {
+	struct sw_conn *c = conn_at(conn_find(p));
 	struct sw_settings *set = settings();
 	struct sw_service *svc = service_of(p);
 
 	if (!set || !svc)
 		return SW_CONTINUE;
+	/* its ACK came through already: this is data behind it, or the ACK once more */
+	if (c && conn_is(c, p) && is_counted_state(c->state) && c->server_fin == p->ack - 1)
+		return SW_CONTINUE;
 	if (is_denied(p, svc, set))
 		return SW_DROP_DENIED;
-	return svc->limited ? judge_source(p, 1) : SW_CONTINUE;
+	return svc->limited ? judge_source(p, again ? PROVEN_AGAIN : PROVEN_NEW) : SW_CONTINUE;
 }
 
 /*
@@ -122,7 +126,7 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 		if (cookie_is_spent(ago) || is_tombstone(p))
 			return SW_PASS_COOKIE_USED;
 	}
-	refused = judge_proven(p);
+	refused = judge_proven(p, ago != SW_USED_NEVER);
 	if (refused) {
 		/* what it says again is not one more; later the host's RST tells it */
 		if (p->enforce && refused != SW_DROP_DENIED)
@@ -236,7 +240,7 @@ static __always_inline enum sw_reason judge_asked(struct xdp_md *ctx, struct sw_
 
 	if (r != SW_PASS_COOKIE || !segment_csum_ok(ctx, p))
 		return r;
-	refused = judge_proven(p);
+	refused = judge_proven(p, false);
 	if (!refused)
 		note_opened(p, false);
 	return refused ? refused : r;

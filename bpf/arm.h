@@ -57,8 +57,8 @@ struct arm_level {
 
 static __always_inline __u32 unfinished_of(const struct sw_arming *a)
 {
-	__u64 syns = (__u64)a->syns_sum + a->syns_last;
-	__u64 finished = (__u64)a->finished_sum + a->finished_last;
+	/* of the span before: those of this one may be on their way */
+	__u64 syns = a->syns_last, finished = (__u64)a->finished_sum + a->finished_last;
 
 	if (syns < SW_ARM_LEAST || finished >= syns)
 		return 0;

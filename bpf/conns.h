@@ -235,6 +235,9 @@ __noinline int conn_swap(struct sw_pkt *p, struct sw_conn *c, __u32 from_word, _
 
 	if (!p || !c)
 		return 0;
+	if (!is_counted_state(to.state)) /* it may come back, but then without its source */
+		to.service &= ~SW_CONN_COUNTED;
+	to_word = to.word;
 	if (counted) /* once it is free the slot may be another's */
 		__builtin_memcpy(p->owner.client, c->client, sizeof(c->client));
 	if (!word_swap(c, from_word, to_word))

@@ -39,7 +39,12 @@ static __always_inline bool is_yielding(const struct sw_conn *c, __u32 now_s)
 }
 
 /* Slot c, which this CPU has claimed. */
-static __always_inline void conn_write(struct sw_conn *c, struct sw_pkt *p, __u8 generation)
+/*
+ * `was`: the entry it takes the place of, of the same source; 0: none. One that is written anew
+ * before the host was seen to hold it, as its client says its ACK again or more, is no other.
+ */
+static __always_inline void conn_write(struct sw_conn *c, struct sw_pkt *p, __u8 generation,
+				       union sw_word was)
 {
 	const struct sw_birth *b = &p->birth;
 	union sw_word w = {
@@ -50,10 +55,17 @@ static __always_inline void conn_write(struct sw_conn *c, struct sw_pkt *p, __u8
 	};
 	__u32 now_s = sw_seconds(p->now_ns);
 
-	if (is_counted_state(b->state) && !(b->flags & SW_CONN_OUTBOUND) && source_open(p)) {
+	if (was.service & SW_CONN_COUNTED && is_counted_state(was.state)) {
+		if (is_counted_state(b->state))
+			w.service |= SW_CONN_COUNTED;
+		source_move((struct sw_tuple *)p->saddr, was.service, was.state, b->state);
+	} else if (is_counted_state(b->state) && !(b->flags & SW_CONN_OUTBOUND) && source_open(p)) {
 		w.service |= SW_CONN_COUNTED;
 		source_move((struct sw_tuple *)p->saddr, w.service, SW_ESTABLISHED, b->state);
 	}
+	if (!is_counted_state(was.state) && is_counted_state(b->state) &&
+	    !(b->flags & (SW_CONN_ADOPTED | SW_CONN_OUTBOUND)))
+		arm_note_finished(p->service);
 
 	__builtin_memcpy(c->client, p->saddr, 36);
 	c->opened_s = b->opened_s ? b->opened_s : now_s;
@@ -199,7 +211,7 @@ static __always_inline __u32 conn_insert(struct sw_pkt *p)
 		if (w.state != SW_FREE || !word_swap(c, w.word, claimed.word))
 			continue;
 		__sync_fetch_and_add(&use->used, 1);
-		conn_write(c, p, claimed.generation);
+		conn_write(c, p, claimed.generation, (union sw_word){});
 		p->birth.is_new = 1;
 		return ref_of(table, 0); /* where it stays, drop_double() tells */
 	}
@@ -222,10 +234,8 @@ static __always_inline bool conn_renew(struct sw_pkt *p, __u32 ref)
 	if (!word_swap(c, w.word, claimed.word))
 		return false;
 	count_pending(p, w, claimed);
-	if (w.service & SW_CONN_COUNTED)
-		source_move((struct sw_tuple *)p->saddr, w.service, w.state, SW_FREE);
 	gauge_add(w.service, w.state, -1);
-	conn_write(c, p, claimed.generation);
+	conn_write(c, p, claimed.generation, w);
 	return true;
 }
 
@@ -239,9 +249,6 @@ __noinline __u32 conn_make(struct sw_pkt *p)
 
 	if (!p || !set)
 		return 0;
-	if (p->birth.state > SW_SYN_RECEIVED &&
-	    !(p->birth.flags & (SW_CONN_ADOPTED | SW_CONN_OUTBOUND)))
-		arm_note_finished(p->service);
 	live_mark(p->hash, set); /* what is in the table is in the filter */
 	ref = conn_find(p);
 	if (ref && ref >> 31 == (p->birth.table & 1))
@@ -266,7 +273,7 @@ static __always_inline __u32 conn_open(struct sw_pkt *p)
 	if (is_counted_state(p->birth.state) && of_host == SW_CONN_CONFIRMED) {
 		svc = service_of(p);
 		if (svc && svc->limited)
-			judge_source(p, 1);
+			judge_source(p, PROVEN_NEW);
 	}
 	p->birth.is_new = 0;
 	ref = conn_make(p);

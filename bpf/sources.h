@@ -76,15 +76,22 @@ static __always_inline void suspect_mark(__u64 tag)
 /* The rate's bucket as a time: each connection moves it on by its share of a second. */
 #define SECOND_NS 1000000000ULL
 
+static __always_inline __u64 rate_room(const struct sw_source_limit *l)
+{
+	return (l->burst ? l->burst : 1) * SECOND_NS / l->new_pps;
+}
+
+/* Further ahead than that it has come by another limit than that of today. */
 static __always_inline bool is_too_fast(const struct sw_source *s, const struct sw_source_limit *l,
 					__u64 now_ns)
 {
-	__u32 burst = l->burst ? l->burst : 1;
+	__s64 ahead = s->due_ns - now_ns;
 
-	return l->new_pps &&
-	       (__s64)(s->due_ns - now_ns) > (__s64)((burst - 1) * SECOND_NS / l->new_pps);
+	return l->new_pps && ahead <= (__s64)rate_room(l) &&
+	       ahead > (__s64)(rate_room(l) - SECOND_NS / l->new_pps);
 }
 
+/* Who is let by all the same runs up no debt beyond that. */
 static __always_inline void rate_take(struct sw_source *s, const struct sw_source_limit *l,
 				      __u64 now_ns)
 {
@@ -92,9 +99,12 @@ static __always_inline void rate_take(struct sw_source *s, const struct sw_sourc
 
 	if (!l->new_pps)
 		return;
-	if ((__s64)(due - now_ns) < 0)
+	if ((__s64)(due - now_ns) < 0 || (__s64)(due - now_ns) > (__s64)rate_room(l))
 		due = now_ns;
-	WRITE_ONCE(s->due_ns, due + SECOND_NS / l->new_pps);
+	due += SECOND_NS / l->new_pps;
+	if (due - now_ns > rate_room(l))
+		due = now_ns + rate_room(l);
+	WRITE_ONCE(s->due_ns, due);
 }
 
 /* The limit a source is at, + 1; 0: one more may come. */
@@ -105,7 +115,9 @@ static __always_inline __u32 over_limit(const struct sw_source *s, const struct 
 		return SW_LIMIT_CONNS + 1;
 	if (l->half_closed && READ_ONCE(s->half_closed) >= l->half_closed)
 		return SW_LIMIT_HALF_CLOSED + 1;
-	if (l->stalled && READ_ONCE(s->stalled) >= l->stalled)
+	/* as of the last walk, but they may have ended since */
+	if (l->stalled && READ_ONCE(s->stalled) >= l->stalled &&
+	    (READ_ONCE(s->conns) & ~SW_SOURCE_FREED) >= l->stalled)
 		return SW_LIMIT_STALLED + 1;
 	return is_too_fast(s, l, now_ns) ? SW_LIMIT_RATE + 1 : 0;
 }
@@ -129,6 +141,11 @@ static __always_inline bool is_exempt(struct sw_pkt *p, const struct sw_service 
 	return is_port_fail_safe(p) || is_listed(p, SW_LIST_FAIL_SAFE, any, own) ||
 	       is_listed(p, SW_LIST_ALLOW, any, own);
 }
+
+/* What judge_level() is told of the packet. */
+#define PROVEN_NOT   0
+#define PROVEN_NEW   1
+#define PROVEN_AGAIN 2 /* its ACK was judged before: counts no more */
 
 /* A source has proved its address and opens, or would, one more than it may. */
 static __always_inline void note_over(const struct sw_pkt *p, struct sw_source *s,
@@ -168,16 +185,17 @@ __noinline int judge_level(struct sw_pkt *p, __u32 level, __u32 proven)
 	if (!s)
 		return SW_CONTINUE;
 	over = over_limit(s, l, p->now_ns);
-	if (is_banned(s, p->now_ns)) {
+	if (svc->over == SW_OVER_BAN && is_banned(s, p->now_ns)) {
 		if (is_exempt(p, svc))
 			return SW_CONTINUE;
+		suspect_mark(tag); /* the sweep may have missed it */
 		__sync_fetch_and_add(&hits->banned, 1);
 		return SW_DROP_BANNED;
 	}
 	if (!over || is_exempt(p, svc))
 		return SW_CONTINUE;
 	over = (over - 1) & 3;
-	if (proven)
+	if (proven == PROVEN_NEW)
 		note_over(p, s, svc, hits, over);
 	if (svc->over == SW_OVER_COUNT)
 		return SW_CONTINUE;
@@ -201,9 +219,23 @@ static __always_inline bool is_idle(const struct sw_source *s, __u64 now_ns)
 	return !READ_ONCE(s->conns) && !is_banned(s, now_ns) && (__s64)(s->due_ns - now_ns) <= 0;
 }
 
+/* Another CPU made one at the same time. Whoever sees it gives his own up, both if need be. */
+static __always_inline bool has_twin(const struct sw_source *s, __u64 tag)
+{
+	for (__u32 n = 0; n < SW_SOURCE_WAYS; n++) {
+		struct sw_source *other = source_at(tag, n);
+
+		if (other && other != s && READ_ONCE(other->tag) == tag)
+			return true;
+	}
+	return false;
+}
+
 /* A slot for the source of p; NULL: all are taken by others that have connections. */
 static __always_inline struct sw_source *source_take(const struct sw_pkt *p, __u64 tag, __u32 level)
 {
+	bool twin;
+
 	for (__u32 n = 0; n < SW_SOURCE_WAYS; n++) {
 		struct sw_source *s = source_at(tag, n);
 
@@ -218,8 +250,11 @@ static __always_inline struct sw_source *source_take(const struct sw_pkt *p, __u
 		s->service = p->service;
 		s->level = level;
 		__sync_lock_test_and_set(&s->tag, tag);
+		twin = has_twin(s, tag);
+		if (twin)
+			__sync_lock_test_and_set(&s->tag, 0);
 		__sync_fetch_and_and(&s->conns, ~SW_SOURCE_FREED);
-		return s;
+		return twin ? NULL : s;
 	}
 	return NULL;
 }
@@ -262,6 +297,15 @@ __noinline int source_open_at(struct sw_pkt *p, __u32 level)
 	return 1;
 }
 
+/* By 1, 0 or -1; never below 0, whatever went wrong: that would shut the source out for good. */
+static __always_inline void count_move(__u32 *count, __u32 by)
+{
+	__u32 was = __sync_fetch_and_add(count, by);
+
+	if (by == ~0U && (!was || was & SW_SOURCE_FREED))
+		__sync_fetch_and_add(count, 1);
+}
+
 /* So many connections more, or less, and of them half-closed ones. Not static: see judge_level(). */
 __noinline int source_add(struct sw_tuple *t, __u32 at, __u32 conns, __u32 half)
 {
@@ -272,8 +316,8 @@ __noinline int source_add(struct sw_tuple *t, __u32 at, __u32 conns, __u32 half)
 	s = source_find(source_tag(t->client, at & 1, at >> 8 & (SW_MAX_SERVICES - 1)));
 	if (!s)
 		return 0;
-	__sync_fetch_and_add(&s->half_closed, half);
-	__sync_fetch_and_add(&s->conns, conns);
+	count_move(&s->half_closed, half);
+	count_move(&s->conns, conns);
 	return 0;
 }
 

@@ -140,7 +140,7 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 	if (r)
 		return r;
 	if (svc->limited) {
-		r = judge_source(p, 0);
+		r = judge_source(p, PROVEN_NOT);
 		if (r)
 			return r;
 	}

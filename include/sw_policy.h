@@ -163,7 +163,7 @@ struct sw_arming {
 };
 #define SW_ARM_SHIFT 27  /* 134 ms */
 #define SW_ARM_SPAN  8   /* windows, a power of two: 1.07 s */
-#define SW_ARM_LEAST 128 /* SYNs in two spans that make a share of unfinished ones */
+#define SW_ARM_LEAST 128 /* SYNs in a span that make a share of unfinished ones */
 
 /* sw_attacks: array of SW_ATTACKS, a ring: the n-th episode of all is at n % SW_ATTACKS. */
 struct sw_attack {

@@ -11,7 +11,8 @@
 # The guest's root is this machine's own, read-only, so what is built is there at the same
 # path. Emulated CPUs always: /dev/kvm may open and still not work in a virtual machine.
 # The kernel's package and the guest's logs are kept in build/kernel.
-# Environment: SW_BUILD (build), SW_SCALE (100 in the guest), SW_KERNEL_LIMIT (seconds, 700).
+# Environment: SW_BUILD (build), SW_SCALE (100 in the guest), SW_KERNEL_LIMIT (seconds, 700),
+# SW_SEED (of the tests in the guest; none: the clock's).
 
 set -euo pipefail
 
@@ -141,7 +142,7 @@ make_initrd()
 		esac
 	done < "$tmp/modules"
 	sed -e "s|@SCRIPT@|$repo/tests/kernel_guest.sh|" -e "s|@BUILD@|$SW_BUILD|" \
-		-e "s|@PATTERN@|$pattern|" \
+		-e "s|@PATTERN@|$pattern|" -e "s|@SEED@|${SW_SEED-}|" \
 		-e "s|@MODULES@|$dir/root/lib/modules|" "$repo/tests/kernel_init.sh" > "$root/init"
 	chmod 755 "$root/init"
 	(cd "$root" && find . -print0 | cpio --null -o -H newc -R 0:0 --quiet) > "$tmp/initrd.cpio"

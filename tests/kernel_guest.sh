@@ -14,6 +14,7 @@ done
 ip link set lo up
 
 # emulated CPUs: loops are cut by this factor
+[ -n "${SW_SEED-}" ] || unset SW_SEED
 export SW_SLOW=1 SW_SCALE=${SW_SCALE:-100} SW_FUZZ_SECONDS=5
 # the ring's last program checks that every reason was reached: by all of it
 if [ -z "${SW_PATTERN-}" ]; then

@@ -36,7 +36,7 @@ $b mkdir -p $n/lib/modules $n/run/netns
 $b mount -o bind "$n@MODULES@" $n/lib/modules
 # results go out by the second serial line: the kernel's own words cannot fall into them
 $b env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-	TERM=dumb LC_ALL=C.UTF-8 SW_GUEST=1 SW_BUILD="@BUILD@" SW_PATTERN="@PATTERN@" \
+	TERM=dumb LC_ALL=C.UTF-8 SW_GUEST=1 SW_BUILD="@BUILD@" SW_PATTERN="@PATTERN@" SW_SEED="@SEED@" \
 	$b chroot $n /bin/bash "@SCRIPT@" > $n/dev/ttyS1
 rc=$?
 echo "guest script: status $rc, up $($b cut -d' ' -f1 /proc/uptime) s"

@@ -200,7 +200,7 @@ TEST(unfinished_handshakes_arm, "A12")
 	}
 	window_begins();
 	CHECK_EQ(one_syn(), SW_PASS_CALM);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 17; i++) {
 		window_begins();
 		syns(64);
 		arming(SERVICE_WEB)->finished += 10;

@@ -197,7 +197,7 @@ TEST(services_that_contradict_are_refused, "N05")
 	check_text(faults_of("services:\n- {prefix: any, ports: 1, per-source: {burst: 5}}\n"
 			     "- {prefix: any, ports: 2, per-net: {new: 0, conn: 1, conns: x}}\n"
 			     "- {prefix: any, ports: 3, per-net: fast, over: ban:0}\n"),
-		   "F:2:39: burst= needs new=, the rate it is a burst of\n"
+		   "F:2:3: burst= needs new=, the rate it is a burst of\n"
 		   "F:3:42: bad new '0': 1 to 1000000, or off\n"
 		   "F:3:45: per-net: unknown key 'conn', did you mean 'conns'?\n"
 		   "F:3:61: bad conns 'x': 1 to 16777216, or off\n"

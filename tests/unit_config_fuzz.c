@@ -59,7 +59,7 @@ static void some_service(struct config *c)
 	}
 	s.over = (enum sw_over_action)some(3);
 	s.ban_s = s.over == SW_OVER_BAN ? 1 + some(2592000) : 0;
-	quota_settle(&s);
+	CHECK_EQ(quota_settle(&s, &(struct text_why){ 0 }), 0);
 	s.port_first = (__u16)(1 + some(65535));
 	s.port_last = some(2) ? s.port_first : (__u16)(s.port_first + some(65536U - s.port_first));
 	for (__u32 i = 0; i < c->services; i++)

@@ -33,7 +33,9 @@ static __u64 end_of(const struct history *h, const struct sw_attack *t)
 		return t->end_ns;
 	if (!a->armed || a->since_ns != t->start_ns)
 		return t->start_ns; /* cut short: it was forgotten by a restart of the guard */
-	return arming_is_on(a, &h->services.slot[t->service], h->now_ns) ? 0 : a->above_ns;
+	return arming_is_on(a, &h->services.slot[t->service % SW_MAX_SERVICES], h->now_ns) ?
+		       0 :
+		       a->above_ns;
 }
 
 static void print_json(const struct history *h, const struct sw_attack *t, struct json *j)

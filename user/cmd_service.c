@@ -12,7 +12,7 @@
 #include "table.h"
 #include "util.h"
 
-static void service_options(struct sw_service *s, const struct opts *o)
+static int service_options(struct sw_service *s, const struct opts *o)
 {
 	struct text_why why; /* the words were read once already */
 
@@ -27,7 +27,7 @@ static void service_options(struct sw_service *s, const struct opts *o)
 			quota_read(o->per[i], &s->limit[i], &why);
 	if (o->given & OPT_OVER)
 		over_read(o->over, s, &why);
-	quota_settle(s);
+	return quota_settle(s, &why) ? log_refuse(-EINVAL, "%s", why.text) : 0;
 }
 
 static int service_add(const struct guard *g, const struct opts *o, const struct sw_service *want)
@@ -53,8 +53,8 @@ static int service_add(const struct guard *g, const struct opts *o, const struct
 	set.slot[id] = *want;
 	set.slot[id].mode = SW_MODE_MONITOR;
 	service_defaults(&set.slot[id]);
-	service_options(&set.slot[id], o);
-	return rollout(g, &(struct rollout){ .services = &set });
+	err = service_options(&set.slot[id], o);
+	return err ? err : rollout(g, &(struct rollout){ .services = &set });
 }
 
 int no_such_service(const struct services *set, const struct sw_service *want)
@@ -79,8 +79,8 @@ static int service_set(const struct guard *g, const struct opts *o, const struct
 	id = services_find(&set, want);
 	if (!id)
 		return no_such_service(&set, want);
-	service_options(&set.slot[id], o);
-	return rollout(g, &(struct rollout){ .services = &set });
+	err = service_options(&set.slot[id], o);
+	return err ? err : rollout(g, &(struct rollout){ .services = &set });
 }
 
 static int service_del(const struct guard *g, const struct opts *o, const struct sw_service *want)

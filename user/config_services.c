@@ -198,6 +198,7 @@ static bool read_words(struct reader *r, const struct node *n, struct draft *d)
 
 static void read_service(struct reader *r, const struct node *n)
 {
+	struct text_why why;
 	struct draft d = { .service.mode = SW_MODE_MONITOR };
 	char name[TEXT_SERVICE], other[TEXT_SERVICE];
 	struct config *c = r->c;
@@ -209,7 +210,8 @@ static void read_service(struct reader *r, const struct node *n)
 		return;
 	service_defaults(&d.service);
 	read_map(r, n, service_keys, ARRAY_SIZE(service_keys), "services", &d);
-	quota_settle(&d.service);
+	if (quota_settle(&d.service, &why))
+		faults_add(r->faults, n->at, "%s", why.text);
 	if (!read_words(r, n, &d))
 		return;
 	same = services_overlap(&r->seen, &d.service);

@@ -260,6 +260,8 @@ int mapio_keysched_set(const struct guard *g, const struct sw_keysched *sched);
 /* Sums over CPUs. `row` has SW_REASON_MAX places. */
 int mapio_arming(const struct guard *g, struct sw_arming list[SW_MAX_SERVICES]);
 int mapio_limit_hits(const struct guard *g, struct sw_limit_hits list[SW_MAX_SERVICES]);
+/* What is noted of attacks on a service and of its limits. */
+int mapio_policy_zero(const struct guard *g, __u32 service);
 int mapio_attacks(const struct guard *g, struct sw_attack list[SW_ATTACKS]);
 int mapio_stats(const struct guard *g, __u32 service, struct sw_count *row);
 int mapio_stats_zero(const struct guard *g, __u32 service);

@@ -198,6 +198,15 @@ int mapio_limit_hits(const struct guard *g, struct sw_limit_hits list[SW_MAX_SER
 	return array_get(g, MAP_LIMIT_HITS, list, SW_MAX_SERVICES, sizeof(list[0]));
 }
 
+int mapio_policy_zero(const struct guard *g, __u32 service)
+{
+	static const struct sw_limit_hits no_hits;
+	static const struct sw_arming calm;
+	int err = element_set(g, MAP_LIMIT_HITS, &service, &no_hits);
+
+	return err ? err : element_set(g, MAP_ARMING, &service, &calm);
+}
+
 int mapio_attacks(const struct guard *g, struct sw_attack list[SW_ATTACKS])
 {
 	return array_get(g, MAP_ATTACKS, list, SW_ATTACKS, sizeof(list[0]));

@@ -46,6 +46,8 @@ static int read_one(char *word, struct sw_source_limit *l, struct text_why *why)
 			return -EINVAL;
 		}
 		memcpy((char *)l + quotas[i].offset, &n, sizeof(n));
+		if (!strcmp(word, "new") && !n)
+			l->burst = 0;
 		return 0;
 	}
 	snprintf(
@@ -75,11 +77,6 @@ int quota_read(const char *word, struct sw_source_limit *l, struct text_why *why
 		err = read_one(one, &read, why);
 		if (err)
 			return err;
-	}
-	if (read.burst && !read.new_pps) {
-		snprintf(why->text, sizeof(why->text),
-			 "burst= needs new=, the rate it is a burst of");
-		return -EINVAL;
 	}
 	*l = read;
 	return 0;
@@ -131,9 +128,17 @@ const char *over_text(const struct sw_service *s, char buf[TEXT_COUNT])
 	return buf;
 }
 
-void quota_settle(struct sw_service *s)
+int quota_settle(struct sw_service *s, struct text_why *why)
 {
 	static const struct sw_source_limit none[SW_LEVELS];
 
+	for (int i = 0; i < SW_LEVELS; i++) {
+		if (s->limit[i].new_pps || !s->limit[i].burst)
+			continue;
+		snprintf(why->text, sizeof(why->text),
+			 "burst= needs new=, the rate it is a burst of");
+		return -EINVAL;
+	}
 	s->limited = memcmp(s->limit, none, sizeof(none)) != 0;
+	return 0;
 }

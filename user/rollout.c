@@ -60,6 +60,10 @@ static int change_over(const struct guard *g, const struct services *set,
 			list_set_bits(&lists->next, bits);
 			s.lists[list_half] = bits[0];
 		}
+		/* first what is of the other half, then the word that takes it into use */
+		err = mapio_settings_set(g, &s);
+	}
+	if (!err) {
 		s.gen ^= SW_GEN_CONFIG | (lists ? SW_GEN_LISTS : 0);
 		err = mapio_settings_set(g, &s);
 	}

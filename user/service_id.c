@@ -21,6 +21,7 @@ int service_pick_id(const struct guard *g, const struct services *now, const str
 		    __u32 *id)
 {
 	__u32 used_before = 0, ends = 0;
+	int err;
 
 	for (__u32 i = 1; i < SW_MAX_SERVICES; i++) {
 		if (next->slot[i].port_first)
@@ -39,5 +40,6 @@ int service_pick_id(const struct guard *g, const struct services *now, const str
 	if (!*id)
 		return log_refuse(-ENOSPC, "the guard has %d services, the most it can",
 				  SW_MAX_SERVICES - 1);
-	return mapio_stats_zero(g, *id);
+	err = mapio_stats_zero(g, *id);
+	return err ? err : mapio_policy_zero(g, *id);
 }

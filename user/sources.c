@@ -102,6 +102,17 @@ static struct sw_source *find(const struct sources *s, __u64 tag)
 	return NULL;
 }
 
+/* Never below 0, as the programs do. */
+static void count_down(__u32 *count)
+{
+	__u32 was = __atomic_load_n(count, __ATOMIC_RELAXED);
+
+	while (was && !(was & SW_SOURCE_FREED) &&
+	       !__atomic_compare_exchange_n(count, &was, was - 1, false, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+}
+
 void source_uncount(const struct sources *s, const struct sw_conn *c)
 {
 	bool half = c->state == SW_FIN_WAIT_2 || c->state == SW_CLOSE_WAIT;
@@ -115,8 +126,9 @@ void source_uncount(const struct sources *s, const struct sw_conn *c)
 
 		if (!at)
 			continue;
-		__atomic_sub_fetch(&at->half_closed, half, __ATOMIC_RELAXED);
-		__atomic_sub_fetch(&at->conns, 1, __ATOMIC_RELAXED);
+		if (half)
+			count_down(&at->half_closed);
+		count_down(&at->conns);
 	}
 }
 
@@ -140,9 +152,10 @@ static bool is_over(const struct sw_source *c, const struct sw_service *svc, __u
 {
 	const struct sw_source_limit *l = &svc->limit[c->level == SW_LEVEL_NET];
 
-	return source_is_banned(c, sw_seconds(now_ns)) || (l->conns && c->conns >= l->conns) ||
+	return (svc->over == SW_OVER_BAN && source_is_banned(c, sw_seconds(now_ns))) ||
+	       (l->conns && c->conns >= l->conns) ||
 	       (l->half_closed && c->half_closed >= l->half_closed) ||
-	       (l->stalled && c->stalled >= l->stalled) ||
+	       (l->stalled && c->stalled >= l->stalled && c->conns >= l->stalled) ||
 	       (l->new_pps && (__s64)(c->due_ns - now_ns) > 0);
 }
 

@@ -53,7 +53,7 @@ const char *quota_text(const struct sw_source_limit *l, char buf[QUOTA_TEXT]);
 /* "count", "drop", "ban:10m" */
 int over_read(const char *word, struct sw_service *s, struct text_why *why);
 const char *over_text(const struct sw_service *s, char buf[TEXT_COUNT]);
-/* Sets `limited` as the limits are. */
-void quota_settle(struct sw_service *s);
+/* Checks the limits as a whole, and sets `limited` as they are. */
+int quota_settle(struct sw_service *s, struct text_why *why);
 
 #endif /* SW_SOURCES_H */

@@ -297,6 +297,8 @@ __u32 tables_forget(const struct tables *t, __u32 service)
 				break;
 		freed++;
 	}
+	if (freed) /* the host holds them still, and another service may cover their port */
+		tables_unlisted(t, true);
 	return freed;
 }
 
