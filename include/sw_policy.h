@@ -45,7 +45,7 @@ enum sw_mode {
 struct sw_arm_marks {
 	__u32 syns_pps;  /* new SYNs per second */
 	__u32 half_open; /* connections in SYN-RECEIVED */
-	__u32 unfinished; /* of a hundred handshakes in the last second or two, so many did not end */
+	__u32 unfinished; /* of a hundred handshakes begun in the second before, so many have not ended */
 };
 
 /* Of a source that proved its address: how much of it at the most. 0: no limit. */
