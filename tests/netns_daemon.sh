@@ -127,6 +127,7 @@ test_devices_are_followed() { # L07 L08 @modes
 	expect_eq "device" s.7 "$(guard status -j | field 'devices[].device')"
 	sv ip link set s.7 address 02:00:00:00:09:03
 	expect_said "s.7: its MAC address changed"
+	sleep 0.1 # what the programs know of a device lasts 10 ms: until then frames pass
 	cl ip neigh replace $S4 lladdr 02:00:00:00:09:03 dev c0
 	expect_eq "page at the new address" alive "$(fetch "$URL")"
 	# gone, and back under the same name
