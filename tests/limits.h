@@ -94,6 +94,16 @@ static enum sw_reason syn(const char *src)
 	return run_xdp(&p).reason;
 }
 
+/* n handshakes whose SYN-ACKs are out. */
+static void syns_from(const char *src, struct handshake *h, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct spec s = syn_of(src);
+
+		handshake_syn(&h[i], &s);
+	}
+}
+
 static enum sw_reason ack(struct handshake *h)
 {
 	struct packet p;

@@ -51,11 +51,7 @@ TEST(handshakes_in_flight_are_limited, "J01")
 	begin(SW_OVER_DROP);
 	web.limit[SW_LEVEL_HOST].conns = 3;
 	web_write();
-	for (int i = 0; i < 5; i++) {
-		struct spec s = syn_of("203.0.113.9");
-
-		handshake_syn(&h[i], &s);
-	}
+	syns_from("203.0.113.9", h, 5);
 	for (int i = 0; i < 5; i++)
 		CHECK_EQ(ack(&h[i]), i < 3 ? SW_PASS_COOKIE : SW_DROP_LIMIT_CONNS);
 	CHECK_EQ(hits().over[SW_LIMIT_CONNS], 2);
@@ -101,11 +97,7 @@ TEST(ban_holds_for_its_time_and_can_be_lifted, "J01")
 		struct handshake h[3];
 
 		sleep_ms(1100);
-		for (int i = 0; i < 3; i++) {
-			struct spec s = syn_of("203.0.113.20");
-
-			handshake_syn(&h[i], &s);
-		}
+		syns_from("203.0.113.20", h, 3);
 		CHECK_EQ(ack(&h[0]), SW_PASS_COOKIE);
 		CHECK_EQ(ack(&h[1]), SW_PASS_COOKIE);
 		CHECK_EQ(ack(&h[2]), SW_DROP_LIMIT_RATE);
@@ -287,11 +279,7 @@ TEST(refused_cookie_counts_once, "J01")
 	need_reqsk();
 	web.limit[SW_LEVEL_HOST].conns = 1;
 	web_write();
-	for (int i = 0; i < 2; i++) {
-		struct spec s = syn_of("203.0.113.9");
-
-		handshake_syn(&h[i], &s);
-	}
+	syns_from("203.0.113.9", h, 2);
 	CHECK_EQ(ack(&h[0]), SW_PASS_COOKIE);
 	CHECK_EQ(ack(&h[1]), SW_DROP_LIMIT_CONNS);
 	sleep_ms(1200);

@@ -60,11 +60,7 @@ TEST(ban_ends_with_the_action, "J01")
 	begin(SW_OVER_BAN);
 	web.limit[SW_LEVEL_HOST].conns = 1;
 	web_write();
-	for (int i = 0; i < 2; i++) {
-		struct spec s = syn_of("203.0.113.9");
-
-		handshake_syn(&h[i], &s);
-	}
+	syns_from("203.0.113.9", h, 2);
 	CHECK_EQ(ack(&h[0]), SW_PASS_COOKIE);
 	CHECK_EQ(ack(&h[1]), SW_DROP_LIMIT_CONNS);
 	CHECK_EQ(syn("203.0.113.9"), SW_DROP_BANNED);

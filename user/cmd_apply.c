@@ -64,11 +64,7 @@ int cmd_apply(const struct opts *o, int argc, char **argv)
 	err = config_read_file(&c, path);
 	if (err)
 		return exit_code(log_refuse(err, "nothing is applied"));
-	err = probe_require_bpffs(o->pin);
-	if (!err)
-		err = lock_take(&lock);
-	if (!err)
-		err = guard_open(&g, o->pin);
+	err = guard_open_locked(&g, o->pin, &lock);
 	if (!err)
 		err = dev_sweep(&g);
 	if (!err)
@@ -86,11 +82,7 @@ int cmd_confirm(const struct opts *o, int argc, char **argv)
 
 	if (err)
 		return err;
-	err = probe_require_bpffs(o->pin);
-	if (!err)
-		err = lock_take(&lock);
-	if (!err)
-		err = guard_open(&g, o->pin);
+	err = guard_open_locked(&g, o->pin, &lock);
 	if (!err)
 		err = pending_confirm(&g);
 	return exit_code(err);

@@ -350,11 +350,7 @@ int cmd_adopt(const struct opts *o, int argc, char **argv)
 		return err;
 	err = probe_require_capabilities("adopt");
 	if (!err)
-		err = probe_require_bpffs(o->pin);
-	if (!err)
-		err = lock_take(&lock);
-	if (!err)
-		err = guard_open(&g, o->pin);
+		err = guard_open_locked(&g, o->pin, &lock);
 	if (!err && dev_here(&g) < 0)
 		err = -EXDEV;
 	if (!err)

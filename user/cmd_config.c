@@ -230,11 +230,7 @@ int cmd_save(const struct opts *o, int argc, char **argv)
 
 	if (err)
 		return err;
-	err = probe_require_bpffs(o->pin);
-	if (!err)
-		err = lock_take(&lock);
-	if (!err)
-		err = guard_open(&g, o->pin);
+	err = guard_open_locked(&g, o->pin, &lock);
 	if (!err)
 		err = pending_clear(&g);
 	if (err)

@@ -64,12 +64,8 @@ static int limit_set(const struct opts *o, const struct limit *l, __u32 value)
 	autoguard struct guard g = GUARD_INIT;
 	autolock int lock = -1;
 	struct sw_settings s;
-	int err = probe_require_bpffs(o->pin);
+	int err = guard_open_locked(&g, o->pin, &lock);
 
-	if (!err)
-		err = lock_take(&lock);
-	if (!err)
-		err = guard_open(&g, o->pin);
 	if (!err)
 		err = mapio_settings(&g, &s);
 	if (err)

@@ -272,11 +272,7 @@ int cmd_service(const struct opts *o, int argc, char **argv)
 		err = guard_open(&g, o->pin);
 		return exit_code(err ? err : service_list(&g, o));
 	}
-	err = probe_require_bpffs(o->pin);
-	if (!err)
-		err = lock_take(&lock);
-	if (!err)
-		err = guard_open(&g, o->pin);
+	err = guard_open_locked(&g, o->pin, &lock);
 	if (!err)
 		err = dev_sweep(&g);
 	if (!err)

@@ -129,12 +129,8 @@ static int ban_del(const struct opts *o, const __be32 addr[4], __u32 prefix_len)
 	autosources struct sources s = { 0 };
 	autolock int lock = -1;
 	__u32 n;
-	int err = probe_require_bpffs(o->pin);
+	int err = guard_open_locked(&g, o->pin, &lock);
 
-	if (!err)
-		err = lock_take(&lock);
-	if (!err)
-		err = guard_open(&g, o->pin);
 	if (!err)
 		err = sources_open(&g, &s, true);
 	if (err)

@@ -40,12 +40,8 @@ int cmd_upgrade(const struct opts *o, int argc, char **argv)
 		return err;
 	err = probe_require_capabilities("upgrade");
 	if (!err)
-		err = probe_require_bpffs(o->pin);
-	if (!err)
-		err = lock_take(&lock);
+		err = guard_open_locked(&g, o->pin, &lock);
 	/* says what is of another version or shape */
-	if (!err)
-		err = guard_open(&g, o->pin);
 	if (!err && dev_here(&g) < 0)
 		err = -EXDEV;
 	if (!err)

@@ -89,6 +89,8 @@ int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 co
 int guard_pin(struct guard *g);
 /* Opens pins after checking version, types and sizes. */
 int guard_open(struct guard *g, const char *dir);
+/* The same, to change it: no other run does until the lock is released. */
+int guard_open_locked(struct guard *g, const char *dir, int *lock);
 /* Their pins again: an upgrade may have replaced them. */
 int guard_reopen_programs(struct guard *g);
 void guard_close(struct guard *g);

@@ -54,6 +54,15 @@ static void cookies_restore(const struct guard *g)
 	mapio_settings_set(g, &s);
 }
 
+int guard_open_locked(struct guard *g, const char *dir, int *lock)
+{
+	int err = probe_require_bpffs(dir);
+
+	if (!err)
+		err = lock_take(lock);
+	return err ? err : guard_open(g, dir);
+}
+
 /* Devices, sysctl, pins: nothing of the guard is left. */
 int guard_remove(struct guard *g)
 {
