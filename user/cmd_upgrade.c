@@ -39,9 +39,9 @@ int cmd_upgrade(const struct opts *o, int argc, char **argv)
 	if (err)
 		return err;
 	err = probe_require_capabilities("upgrade");
+	/* says what is of another version or shape */
 	if (!err)
 		err = guard_open_locked(&g, o->pin, &lock);
-	/* says what is of another version or shape */
 	if (!err && dev_here(&g) < 0)
 		err = -EXDEV;
 	if (!err)
