@@ -135,10 +135,12 @@ static __always_inline enum sw_reason ack_cookie(struct xdp_md *ctx, struct sw_p
 	}
 	if (keepalive && !keepalive_to_ack(ctx, p))
 		return SW_DROP_BUG;
-	mark_fill(m, p, c, h);
+	mark_fill(m, p, p->seq + keepalive, c, h);
 	if (h->no_meta)
 		expect_unmarked();
-	else if (!mark_write(ctx, m))
+	else if (mark_write(ctx, m))
+		mark_keep(p);
+	else
 		recheck_all();
 	note_opened(p, keepalive);
 	return keepalive ? SW_PASS_KEEPALIVE : SW_PASS_COOKIE;
@@ -207,8 +209,12 @@ __noinline int judge_stray(struct xdp_md *ctx, struct sw_pkt *p, struct sw_host 
 
 	if (!p || !h || !set)
 		return SW_DROP_BUG;
-	if (is_close_behind(ctx, p, h, conn))
-		return p->flags & TH_RST ? SW_PASS_RST : SW_PASS_KNOWN;
+	if (is_close_behind(ctx, p, h, conn)) {
+		if (p->flags & TH_RST)
+			return SW_PASS_RST;
+		mark_again(ctx, p);
+		return SW_PASS_KNOWN;
+	}
 	if (is_trailing(p, conn) && challenge_take(p, set))
 		return SW_PASS_CHALLENGE;
 	if (p->flags & TH_RST)

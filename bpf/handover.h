@@ -9,11 +9,12 @@
 #include "clock.h"
 #include "listener.h"
 
-static __always_inline void mark_fill(struct sw_mark *m, const struct sw_pkt *p,
+static __always_inline void mark_fill(struct sw_mark *m, const struct sw_pkt *p, __u32 seq,
 				      const struct sw_cookie *c, const struct sw_host *h)
 {
-	__builtin_memset(m, 0, sizeof(*m));
+	__builtin_memset(m, 0, sizeof(*m)); /* all of it is compared, see mark_again() */
 	m->magic = sw_boot.mark;
+	m->seq = seq;
 	m->service = p->service;
 	m->cookie_hash = c->hash;
 	m->mss = mss_of(p->family, c->mss);
@@ -41,6 +42,37 @@ static __always_inline bool mark_write(struct xdp_md *ctx, const struct sw_mark 
 		return false;
 	*out = *m;
 	return true;
+}
+
+/*
+ * GRO takes packets whose metadata differ for different flows (skb_metadata_differs()): it would
+ * hold an ACK with data and let the segment behind it, with PSH, go first, to a host that has no
+ * socket for it yet and resets. So what comes close behind that ACK has the very same mark, and
+ * GRO keeps the two in order or makes them one.
+ */
+static __always_inline struct sw_kept_mark *kept_mark(const struct sw_pkt *p)
+{
+	__u32 slot = p->hash >> 8 & (SW_KEPT_MARKS - 1);
+
+	return bpf_map_lookup_elem(&sw_marks, &slot);
+}
+
+static __always_inline void mark_keep(const struct sw_pkt *p)
+{
+	struct sw_kept_mark *kept = kept_mark(p);
+
+	if (!kept)
+		return;
+	kept->hash = p->hash;
+	kept->mark = p->mark;
+}
+
+static __always_inline void mark_again(struct xdp_md *ctx, const struct sw_pkt *p)
+{
+	struct sw_kept_mark *kept = kept_mark(p);
+
+	if (kept && kept->hash == p->hash)
+		mark_write(ctx, &kept->mark);
 }
 
 /* A driver without room for metadata: tc looks at every ACK of a guarded service. */
@@ -138,6 +170,8 @@ static __always_inline enum sw_reason hand_over(struct __sk_buff *skb, struct sw
 		 * segment, while left alone it finds the connection the first one makes.
 		 */
 		r = SW_TC_KNOWN;
+	} else if (p->seq != m->seq) {
+		r = SW_TC_EARLY; /* the listener would reset */
 	} else if (tp && bpf_ksym_exists(bpf_sk_assign_tcp_reqsk)) {
 		bool retry = accept_nearly_full(tp);
 

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 
 #define TC_NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: the next program decides */
+#define TC_DROP 2    /* TCX_DROP and TC_ACT_SHOT */
 
 /* include/net/tcp_states.h */
 enum sw_tcp_state {

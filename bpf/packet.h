@@ -84,7 +84,7 @@ struct sw_birth {
 /* XDP metadata, 32 bytes: the most that every driver carries. */
 struct sw_mark {
 	__u32 magic; /* sw_boot.mark */
-	__u32 service;
+	__u32 seq;   /* host order: of the ACK, one after the client's SYN */
 	__u64 cookie_hash;
 	__u32 tsval;
 	__u32 tsecr; /* as if the SYN-ACK left now: the host computes the true RTT from it */
@@ -92,7 +92,8 @@ struct sw_mark {
 	__u8 our_wscale;
 	__u8 wscale; /* client's */
 	__u8 has;    /* SW_OPT_* */
-	__u8 pad[3];
+	__u8 service;
+	__u8 pad[2];
 };
 
 #define SW_CSUM_CHUNK 128
@@ -177,6 +178,22 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sw_pkt);
 } sw_scratch SEC(".maps");
+
+#define SW_KEPT_MARKS 64
+
+/* What XDP wrote in front of an ACK of this CPU's, for the segments close behind it. */
+struct sw_kept_mark {
+	__u64 hash; /* of the tuple */
+	struct sw_mark mark;
+};
+
+/* A newer ACK takes the slot of an older one: both are of one batch or need it no more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_KEPT_MARKS);
+	__type(key, __u32);
+	__type(value, struct sw_kept_mark);
+} sw_marks SEC(".maps");
 
 static __always_inline struct sw_pkt *pkt_scratch(__u32 hook)
 {

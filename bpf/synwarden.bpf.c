@@ -264,7 +264,7 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	if (!cookie_check(p, p->seq - 1, h, &c) ||
 	    cookie_is_spent(cookie_used_ago(c.hash, p->now_ns)))
 		return false;
-	mark_fill(m, p, &c, h);
+	mark_fill(m, p, p->seq, &c, h);
 	expect_none();
 	return true;
 }
@@ -311,10 +311,11 @@ int sw_tc_in(struct __sk_buff *skb)
 		return TC_NEXT;
 	p->service = m.service;
 	p->now_ns = bpf_ktime_get_ns();
+	p->enforce = true;
 	count_rx(SW_HOOK_TC_IN, p->len);
 	r = hand_over(skb, p, &m, set);
 	count(p, r, set);
-	return TC_NEXT;
+	return r == SW_TC_EARLY ? TC_DROP : TC_NEXT;
 }
 
 /* Not static: see judge_segment(). Returns enum sw_reason. */

@@ -9,7 +9,7 @@
 #include "memory.h"
 
 /* One word tells who is answered or dropped; what only passes may be beyond. */
-_Static_assert(SW_DROP_BUG < 64 && SW_REASON_MAX <= 128, "verdict masks hold 64 reasons");
+_Static_assert(SW_TC_EARLY < 64 && SW_REASON_MAX <= 128, "verdict masks hold 64 reasons");
 
 #define SW_V_PASS 0
 #define SW_V_TX   1

@@ -85,6 +85,7 @@
 	X(TC_KNOWN, PASS, "tc_known", "the host owns a socket for the tuple already") \
 	X(TC_NO_LISTENER, PASS, "tc_no_listener", "listener gone since the SYN, the host resets") \
 	X(TC_REFUSED, PASS, "tc_refused", "the kernel refused the request socket") \
+	X(TC_EARLY, DROP, "tc_early", "segment ahead of the ACK that opens its connection, client repeats it") \
 	/* tc egress: what the host says of its connections. Never dropped. */ \
 	X(OUT_SYN, PASS, "out_syn", "SYN of the host from a guarded port") \
 	X(OUT_SYNACK, PASS, "out_synack", "SYN-ACK of the host, not the guard's") \

@@ -74,6 +74,8 @@ void *map_memory(const char *name, size_t value_size, uint32_t *entries);
 
 /* Sockets of the host. Listeners are non-blocking and bound to any address. */
 int listen_on(int family, uint16_t port, int backlog);
+/* The connection that comes within a second; the test ends if none does. */
+int accept_one(int listener);
 int connect_from(int family, uint16_t from, uint16_t to); /* CLIENT -> SERVER, blocking */
 void sysctl_write(const char *path, const char *value);
 long sysctl_read(const char *path, int column);

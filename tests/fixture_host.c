@@ -234,3 +234,16 @@ void adopt_sockets(void)
 	close(fd);
 	bpf_link__destroy(link);
 }
+
+int accept_one(int listener)
+{
+	int fd = -1;
+
+	for (int i = 0; i < 200 && fd < 0; i++) {
+		fd = accept(listener, NULL, NULL);
+		if (fd < 0)
+			sleep_ms(5);
+	}
+	REQUIRE(fd >= 0);
+	return fd;
+}

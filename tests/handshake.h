@@ -30,7 +30,7 @@ void handshake_forge(struct handshake *h, const struct spec *syn, uint32_t epoch
 /* What XDP writes in front of a verified ACK; private to bpf/, mirrored from handover.h. */
 struct mark {
 	uint32_t magic;
-	uint32_t service;
+	uint32_t seq;
 	uint64_t cookie_hash;
 	uint32_t tsval;
 	uint32_t tsecr;
@@ -38,7 +38,8 @@ struct mark {
 	uint8_t our_scale;
 	uint8_t scale; /* client's, 15: none */
 	uint8_t has;
-	uint8_t pad[3];
+	uint8_t service;
+	uint8_t pad[2];
 };
 
 #define MARK_SACK 0x01

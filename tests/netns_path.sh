@@ -104,6 +104,27 @@ test_server_that_speaks_first_is_heard_after_a_lost_ack() { # D03 @limit=120
 	expect_eq "SYNs left to the host" 2 "$(packets pass_host_syn)"
 }
 
+# GRO must not let the second segment of a request pass the first one, whose metadata say what
+# the lost ACK would have said.
+test_request_in_two_segments_opens_after_a_lost_ack() { # C02 D02
+	local f i
+	need nft
+	net_up
+	server --port 80
+	guard_up "$MODE"
+	for f in 4 6; do
+		family $f
+		for i in $(seq 20); do
+			lose_first_ack
+			client transfer "$SA" --bytes 2800 --seconds 0 > "$T/echo"
+			cl nft delete table inet lose
+		done
+	done
+	expect_eq "opened by data" 40 "$(packets pass_cookie)"
+	expect_eq "ahead of what opens" 0 "$(packets tc_early)"
+	expect_eq "resets of the host" 0 "$(packets out_stray_rst)"
+}
+
 test_lost_ack_by_hand_server_first() { # D03
 	net_up
 	offloads server s0 off

@@ -26,19 +26,6 @@ static void expect(const struct spec *s, int action, enum sw_reason reason)
 		CHECK_BYTES(r.out, r.len, p.data, p.len);
 }
 
-static int accept_one(int listener)
-{
-	int fd = -1;
-
-	for (int i = 0; i < 200 && fd < 0; i++) {
-		fd = accept(listener, NULL, NULL);
-		if (fd < 0)
-			sleep_ms(5);
-	}
-	REQUIRE(fd >= 0);
-	return fd;
-}
-
 static void expect_held(uint8_t family, uint16_t port)
 {
 	struct spec s = {

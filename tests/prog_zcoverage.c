@@ -32,9 +32,9 @@ static void read_hits(const char *path)
 static const char *excuse(enum sw_reason r)
 {
 	static const enum sw_reason reqsk_only[] = {
-		SW_PASS_KEEPALIVE, SW_PASS_COOKIE_USED, SW_PASS_HOST_COOKIE,
-		SW_DROP_EXPIRED,   SW_PASS_UNASKED,     SW_TC_HANDED_OVER,
-		SW_TC_KNOWN,       SW_TC_NO_LISTENER,   SW_TC_REFUSED,
+		SW_PASS_KEEPALIVE, SW_PASS_COOKIE_USED, SW_PASS_HOST_COOKIE, SW_DROP_EXPIRED,
+		SW_PASS_UNASKED,   SW_TC_HANDED_OVER,   SW_TC_KNOWN,         SW_TC_NO_LISTENER,
+		SW_TC_REFUSED,     SW_TC_EARLY,
 	};
 
 	if (r == SW_DROP_BUG)
