@@ -107,14 +107,14 @@ test_server_that_speaks_first_is_heard_after_a_lost_ack() { # D03 @limit=120
 # GRO must not let the second segment of a request pass the first one, whose metadata say what
 # the lost ACK would have said.
 test_request_in_two_segments_opens_after_a_lost_ack() { # C02 D02
-	local f i
+	local f
 	need nft
 	net_up
 	server --port 80
 	guard_up "$MODE"
 	for f in 4 6; do
 		family $f
-		for i in $(seq 20); do
+		for _ in $(seq 20); do
 			lose_first_ack
 			client transfer "$SA" --bytes 2800 --seconds 0 > "$T/echo"
 			cl nft delete table inet lose
