@@ -135,18 +135,12 @@ test_source_has_so_many_connections() { # J01 A13
 }
 
 test_ban_is_shown_and_lifted() { # J01
-	local n clients=()
 	net_up_long --delay 50
 	start_nginx
 	guard attach s0 --xdp "$MODE" > /dev/null
 	guard service add any 80 --mode always --per-source new=5,burst=5 --over ban:10m
 	family 4
-	# those whose SYN-ACKs are out when the fifth has come back are over the limit, and proven
-	for n in $(seq 30); do
-		start client "$T/curl$n" curl -s -m 2 http://$S4/
-		clients+=("$STARTED")
-	done
-	for n in "${clients[@]}"; do wait "$n" || true; done
+	crowd_of_one_source # those behind the fifth are over the limit, and proven
 	expect_eq "banned" "$C4/32" "$(guard ban list -j | field '[0].source')"
 	expect_in "ban list" "$C4/32" "$(guard ban list)"
 	fetch $S4 1 > /dev/null && fail "a banned source got through"
@@ -157,6 +151,30 @@ test_ban_is_shown_and_lifted() { # J01
 	sleep 1.2
 	fetch $S4 > /dev/null
 	check_identity
+}
+
+# thirty clients whose SYN-ACKs are out when the first come back
+crowd_of_one_source() {
+	local n clients=()
+	for n in $(seq 30); do
+		start client "$T/curl$n" curl -s -m 2 http://$S4/
+		clients+=("$STARTED")
+	done
+	for n in "${clients[@]}"; do wait "$n" || true; done
+}
+
+test_ban_of_monitor_ends_with_it() { # J01
+	net_up_long --delay 50
+	start_nginx
+	guard attach s0 --xdp "$MODE" > /dev/null
+	guard service add any 80 --per-source new=5,burst=5 --over ban:10m
+	family 4
+	crowd_of_one_source
+	expect_eq "banned" "$C4/32" "$(guard ban list -j | field '[0].source')"
+	guard service set any 80 --mode always
+	expect_eq "banned" 0 "$(guard ban list -j | jq length)"
+	sleep 1.2
+	fetch $S4 > /dev/null
 }
 
 test_two_networks_behind_one_nat() { # A13

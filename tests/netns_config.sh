@@ -352,6 +352,8 @@ test_nobody_cuts_himself_off() { # P06
 	export SSH_CONNECTION="$C4 50000 $S4 22"
 	expect_exit "apply" 1 guard apply "$T/closed"
 	expect_in "what stays" "what ran before stays in force" "$OUT"
+	expect_exit "dry run" 1 guard apply --dry-run "$T/closed"
+	expect_in "why" "keep you out" "$OUT"
 	expect_eq "services" "" "$(services)"
 	guard detach --all
 	printf 'devices: [s0]\n' >> "$T/closed"

@@ -258,6 +258,12 @@ test_nobody_cuts_himself_off() { # P06
 	refused "worse" 0 "" by "$me" deny add 10.9.7.1 # is out already, that is no reason
 	guard deny clear
 	by "$C4 50000 $S4 8080" deny add any # mode monitor refuses nobody
+	refused "mode" 1 "'any 8080'" by "$C4 50000 $S4 8080" service set any 8080 --mode auto
+	expect_eq "mode" monitor "$(guard service list -j | jq -r '.[] | select(.service == "any 8080").mode')"
+	by "$C4 50000 $S4 8080" service set any 8080 --host-syns 1
+	by "$C4 50000 $S4 8080" service set any 8080 --mode auto --force
+	guard service del any 8080
+	refused "add" 1 "keep you out" by "$C4 50000 $S4 8080" service add any 8080 --mode always
 	guard deny clear
 	guard allow add 10.9.0.0/30
 	by "$me" deny add any
@@ -274,6 +280,34 @@ test_nobody_cuts_himself_off() { # P06
 	refused "port" 1 "keep you out" by "$me" fail-safe port del 80
 	by "$me" fail-safe port del 80 --force
 	stays_out $C4
+}
+
+# so many as there can be, all of them others than before
+test_all_services_change_places() { # K10 K01
+	local port pid
+	net_up
+	export SYNWARDEN_RUN=$T/run
+	guard attach s0 > "$T/attach"
+	server --port 1000
+	for port in 1000 2000; do
+		{
+			echo "services:"
+			seq $port $((port + 126)) | sed 's/.*/  - { prefix: any, ports: &, mode: always }/'
+		} > "$T/from-$port"
+	done
+	guard apply "$T/from-2000"
+	start_client hold "$S4" --port 1000 --bytes 10 --seconds 60
+	pid=$STARTED
+	wait_until 5 grep -q accepted "$T/server"
+	guard apply "$T/from-1000"
+	expect_eq "services" "1000 1126" \
+		"$(guard service list -j | jq -r '.[].service' | sed 's/any //' | sort -n | sed -n '1p;$p' | xargs)"
+	# that it was there before its service is known
+	expect_eq "connection" 1 "$(guard conns --service any 1000 -j | jq 'length')"
+	expect_eq "of other services" 0 "$(packets drop_cookie)"
+	guard apply "$T/from-2000"
+	expect_eq "connections" 0 "$(guard conns -j | jq 'length')"
+	kill "$pid"
 }
 
 # fake_sshd PORT...: listens, and is called sshd

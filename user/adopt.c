@@ -5,7 +5,9 @@
  * `adopt`, `run`, and a service that begins to be judged do it again.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -54,6 +56,18 @@ static int sockets_walk(const struct guard *g)
 	return len < 0 ? log_err(-errno, "walk the sockets") : 0;
 }
 
+int adopt_lock(const struct guard *g)
+{
+	autoclose int fd = open(g->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return log_err(-errno, "open %s", g->dir);
+	while (flock(fd, LOCK_EX))
+		if (errno != EINTR)
+			return log_err(-errno, "lock %s", g->dir);
+	return TAKE_FD(fd);
+}
+
 /* Connections that stall are only worth a count where there is a limit on them. */
 static int count_stalled(const struct guard *g, struct sources *src)
 {
@@ -86,7 +100,7 @@ int adopt_walk(const struct guard *g)
  * marked by the packet that makes it, in both halves. What the tables have no room for the walk
  * finds again.
  */
-int adopt_run(const struct guard *g)
+int adopt_rebuild(const struct guard *g)
 {
 	autotables struct tables t = { 0 };
 	struct sw_settings s;
@@ -123,4 +137,11 @@ int adopt_run(const struct guard *g)
 	s.live_both = 0;
 	err = mapio_settings_set(g, &s);
 	return walked ? walked : err;
+}
+
+int adopt_run(const struct guard *g)
+{
+	autoclose int lock = adopt_lock(g);
+
+	return lock < 0 ? lock : adopt_rebuild(g);
 }

@@ -71,7 +71,7 @@ int attach_configure(const struct guard *g, const struct opts *o)
 		return 0;
 	err = pending_clear(g);
 	if (!err)
-		err = config_apply(g, o->file, o->given & OPT_FORCE);
+		err = config_apply(g, o->file, o->given & OPT_FORCE ? CONFIG_FORCE : 0);
 	if (!err)
 		applied_note(g, o->config);
 	return err;

@@ -17,7 +17,7 @@ static int bring(const struct opts *o, const struct guard *g, const struct confi
 
 	if (err)
 		return err;
-	err = config_apply(g, c, o->given & OPT_FORCE);
+	err = config_apply(g, c, o->given & OPT_FORCE ? CONFIG_FORCE : 0);
 	if (err && confirm)
 		pending_drop(g);
 	return err;
@@ -28,9 +28,10 @@ static int dry_run(const struct opts *o, const struct guard *g, const struct con
 	autoconfig struct config running;
 	int err = config_running(g, &running);
 
-	if (!err)
-		config_print_diff(o, &running, c);
-	return err;
+	if (err)
+		return err;
+	config_print_diff(o, &running, c);
+	return config_apply(g, c, CONFIG_DRY | (o->given & OPT_FORCE ? CONFIG_FORCE : 0));
 }
 
 static int apply(const struct opts *o, const struct guard *g, const struct config *c,

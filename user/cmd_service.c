@@ -8,6 +8,7 @@
 #include "arming.h"
 #include "cmd.h"
 #include "json.h"
+#include "lockout.h"
 #include "sources.h"
 #include "table.h"
 #include "util.h"
@@ -28,6 +29,13 @@ static int service_options(struct sw_service *s, const struct opts *o)
 	if (o->given & OPT_OVER)
 		over_read(o->over, s, &why);
 	return quota_settle(s, &why) ? log_refuse(-EINVAL, "%s", why.text) : 0;
+}
+
+static int service_rollout(const struct guard *g, const struct opts *o, const struct services *set)
+{
+	int err = o->given & OPT_FORCE ? 0 : lockout_check(g, set, NULL);
+
+	return err ? err : rollout(g, &(struct rollout){ .services = set });
 }
 
 static int service_add(const struct guard *g, const struct opts *o, const struct sw_service *want)
@@ -54,7 +62,7 @@ static int service_add(const struct guard *g, const struct opts *o, const struct
 	set.slot[id].mode = SW_MODE_MONITOR;
 	service_defaults(&set.slot[id]);
 	err = service_options(&set.slot[id], o);
-	return err ? err : rollout(g, &(struct rollout){ .services = &set });
+	return err ? err : service_rollout(g, o, &set);
 }
 
 int no_such_service(const struct services *set, const struct sw_service *want)
@@ -80,7 +88,7 @@ static int service_set(const struct guard *g, const struct opts *o, const struct
 	if (!id)
 		return no_such_service(&set, want);
 	err = service_options(&set.slot[id], o);
-	return err ? err : rollout(g, &(struct rollout){ .services = &set });
+	return err ? err : service_rollout(g, o, &set);
 }
 
 static int service_del(const struct guard *g, const struct opts *o, const struct sw_service *want)
@@ -89,14 +97,13 @@ static int service_del(const struct guard *g, const struct opts *o, const struct
 	__u32 id;
 	int err = mapio_services(g, &set);
 
-	(void)o;
 	if (err)
 		return err;
 	id = services_find(&set, want);
 	if (!id)
 		return no_such_service(&set, want);
 	memset(&set.slot[id], 0, sizeof(set.slot[id]));
-	return rollout(g, &(struct rollout){ .services = &set });
+	return service_rollout(g, o, &set);
 }
 
 static void marks_json(struct json *j, const char *name, const struct sw_arm_marks *m)
@@ -249,9 +256,9 @@ static int parse_words(const struct opts *o, int argc, char **argv, const struct
 	}
 	if (argc != 3)
 		return log_usage("service %s needs PREFIX|any and PORT[-PORT]", argv[0]);
-	if ((*verb)->run == service_del && o->given)
-		return log_usage("service del takes no options");
-	if ((*verb)->run == service_set && !o->given)
+	if ((*verb)->run == service_del && o->given & ~OPT_FORCE)
+		return log_usage("service del takes no option but --force");
+	if ((*verb)->run == service_set && !(o->given & ~OPT_FORCE))
 		return log_usage("service set needs an option: see synwarden service --help");
 	if (text_service(argv[1], argv[2], want, &why))
 		return log_usage("%s", why.text);

@@ -180,7 +180,7 @@ static void note_change(void *sections, enum config_has section, const char *com
 		log_note("not applied, it is attach's: %s", command);
 }
 
-int config_apply(const struct guard *g, const struct config *c, bool force)
+int config_apply(const struct guard *g, const struct config *c, unsigned int how)
 {
 	autolists struct list_set now_lists = { 0 }, lists = { 0 };
 	__u32 id[SW_MAX_SERVICES] = { 0 }, number[SW_MAX_SERVICES] = { 0 };
@@ -209,9 +209,9 @@ int config_apply(const struct guard *g, const struct config *c, bool force)
 		err = next_lists(c, &now_lists, id, &lists);
 		r.lists = &lists;
 	}
-	if (!err && !force)
+	if (!err && !(how & CONFIG_FORCE))
 		err = lockout_refuse(&next, r.lists ? &lists : &now_lists, &now, &now_lists);
-	return err ? err : rollout(g, &r);
+	return err || how & CONFIG_DRY ? err : rollout(g, &r);
 }
 
 int config_apply_file(const struct guard *g, const char *path, bool force)
@@ -225,7 +225,7 @@ int config_apply_file(const struct guard *g, const char *path, bool force)
 	if (!err)
 		err = pending_clear(g);
 	if (!err)
-		err = config_apply(g, &c, force);
+		err = config_apply(g, &c, force ? CONFIG_FORCE : 0);
 	if (!err)
 		applied_note(g, path);
 	return err;

@@ -11,11 +11,14 @@ int config_read_file(struct config *c, const char *path);
 /* What runs, with all sections; to be freed. */
 int config_running(const struct guard *g, struct config *c);
 
+#define CONFIG_FORCE (1U << 0)
+#define CONFIG_DRY   (1U << 1) /* change nothing: would it be refused? */
+
 /*
  * Brings the guard to it, at one stroke; on failure all is as it was. Services that stay keep
- * their ids and counts. Refused if it would keep the caller out, unless `force`.
+ * their ids and counts. Refused if it would keep the caller out, unless forced.
  */
-int config_apply(const struct guard *g, const struct config *c, bool force);
+int config_apply(const struct guard *g, const struct config *c, unsigned int how);
 
 /*
  * Reads the file, checks it, applies it and notes it as the one in force; refused while another

@@ -275,7 +275,15 @@ int mapio_live_count(const struct guard *g, __u32 half, __u32 *set);
 /* adopt.c */
 /* Rebuilds the presence filter, and what the tables lack, from the sockets of this namespace. */
 int adopt_run(const struct guard *g);
-/* Only walks them: entries whose socket is found are marked SW_CONN_HELD. */
+/*
+ * For whoever does more around the walk: one at a time for each guard, as two would take away
+ * each other's marks and count what stalls twice. A descriptor that ends the lock with its
+ * close, or -errno.
+ */
+int adopt_lock(const struct guard *g);
+/* Under adopt_lock(): what adopt_run() does. */
+int adopt_rebuild(const struct guard *g);
+/* Under adopt_lock(): only walks; entries whose socket is found are marked SW_CONN_HELD. */
 int adopt_walk(const struct guard *g);
 /* Until when handshakes may end that began before the guard judged them, from now. */
 __u64 grace_end(void);
@@ -305,10 +313,13 @@ int lists_expire(const struct guard *g, __u32 *next_s);
 /* service_id.c */
 /*
  * An id for a new service: free in `next`, and if there is one free in `now` and without counts.
- * The counts of one that had some start again.
+ * Changes nothing.
  */
 int service_pick_id(const struct guard *g, const struct services *now, const struct services *next,
 		    __u32 *id);
+/* The counts of ids that services get now, and others had, start again. */
+int service_ids_begin(const struct guard *g, const struct services *now,
+		      const struct services *next);
 
 /* selftest.c */
 /* Runs a handshake through the loaded programs; only for a guard that nothing uses yet. */

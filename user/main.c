@@ -27,7 +27,8 @@ struct command {
 
 #define ATTACH_OPTS \
 	(OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE | OPT_CONFIG | OPT_FORCE)
-#define SERVICE_OPTS (OPT_MODE | OPT_HOST_SYNS | OPT_ARM | OPT_PER_SOURCE | OPT_PER_NET | OPT_OVER)
+#define SERVICE_OPTS \
+	(OPT_MODE | OPT_HOST_SYNS | OPT_ARM | OPT_PER_SOURCE | OPT_PER_NET | OPT_OVER | OPT_FORCE)
 
 static const struct command commands[] = {
 	{ "attach", cmd_attach, ATTACH_OPTS,
@@ -40,7 +41,7 @@ static const struct command commands[] = {
 	  "add|set|del PREFIX|any PORT[-PORT] [--mode off|monitor|auto|always] [--host-syns N]\n"
 	  "\t[--arm syns=UPPER[:LOWER],half-open=UPPER[:LOWER],unfinished=PERCENT[:PERCENT],hold=TIME]\n"
 	  "\t[--per-source new=N,burst=N,conns=N,half-closed=N,stalled=N|off] [--per-net ...]\n"
-	  "\t[--over count|drop|ban:TIME], or list",
+	  "\t[--over count|drop|ban:TIME] [--force], or list",
 	  "what is guarded, and how strictly" },
 	{ "allow", cmd_allow, LIST_OPTS, LIST_ARGS, "sources that the deny list does not refuse" },
 	{ "deny", cmd_deny, LIST_OPTS, LIST_ARGS, "sources that may open no connection" },

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "kernel.h"
+#include "sources.h"
 #include "table.h"
 #include "tunables.h"
 #include "util.h"
@@ -143,6 +144,18 @@ static void stages_find(struct stages *st, const struct services *now, const str
 	}
 }
 
+/* A ban made in monitor was to be counted, and nobody could see it coming. */
+static int pardon(const struct guard *g, const struct services *now, const struct services *next)
+{
+	autosources struct sources src = { 0 };
+	int err = sources_open(g, &src, true);
+
+	for (__u32 id = 1; id < SW_MAX_SERVICES && !err; id++)
+		if (is_enforced(&next->slot[id]) && !is_enforced(&now->slot[id]))
+			sources_pardon(&src, id);
+	return err;
+}
+
 static int run_stages(const struct guard *g, const struct stages *st)
 {
 	int err;
@@ -207,7 +220,7 @@ static void forget_entries(const struct guard *g, const struct services *now,
 			mapio_list_del(g, !!(s.gen & SW_GEN_LISTS), &lists.entry[i]);
 }
 
-int rollout(const struct guard *g, const struct rollout *r)
+static int roll(const struct guard *g, const struct rollout *r)
 {
 	autorelist struct relist lists = { 0 };
 	struct services now, next = *r->services;
@@ -221,9 +234,14 @@ int rollout(const struct guard *g, const struct rollout *r)
 		err = mapio_lists_halves(g, lists.halves);
 	if (err)
 		return err;
+	err = service_ids_begin(g, &now, &next);
+	if (err)
+		return err;
 	lists_keep(&next, &now);
 	stages_find(&st, &now, &next);
 	err = run_stages(g, &st);
+	if (!err && st.enforce)
+		err = pardon(g, &now, &next);
 	list_set_bits(&lists.next, bits);
 	for (__u32 id = 1; r->lists && id < SW_MAX_SERVICES; id++)
 		next.slot[id].lists = bits[id];
@@ -237,6 +255,41 @@ int rollout(const struct guard *g, const struct rollout *r)
 	if (!r->lists)
 		forget_entries(g, &now, &next);
 	return 0;
+}
+
+/* An id goes from one service to another: `first` is `next` without those that take one over. */
+static bool ids_change_hands(const struct services *now, const struct services *next,
+			     struct services *first)
+{
+	bool any = false;
+
+	*first = *next;
+	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
+		if (!now->slot[id].port_first || !next->slot[id].port_first ||
+		    services_same(&now->slot[id], &next->slot[id]))
+			continue;
+		memset(&first->slot[id], 0, sizeof(first->slot[id]));
+		any = true;
+	}
+	return any;
+}
+
+int rollout(const struct guard *g, const struct rollout *r)
+{
+	struct services now, first;
+	int err = mapio_services(g, &now);
+
+	if (err)
+		return err;
+	if (!ids_change_hands(&now, r->services, &first))
+		return roll(g, r);
+	/* one ends as services do before the other begins as services do */
+	err = roll(g, &(struct rollout){ .services = &first });
+	if (!err)
+		err = roll(g, r);
+	if (err)
+		roll(g, &(struct rollout){ .services = &now });
+	return err;
 }
 
 /* More changes than this are made at one stroke, by way of the other half. */
@@ -290,7 +343,7 @@ static int write_bits(const struct guard *g, const struct list_set *next,
  * entry and goes before its last one, so that no packet meets an entry it must not.
  */
 static int change_in_place(const struct guard *g, const struct list_set *now,
-			   const struct list_set *next)
+			   const struct list_set *next, bool is_undo)
 {
 	static const struct list_set nothing;
 	struct sw_settings s;
@@ -308,7 +361,11 @@ static int change_in_place(const struct guard *g, const struct list_set *now,
 	for (__u32 i = now->count; i-- && !err;)
 		if (!list_set_find(next, &now->entry[i].key))
 			err = mapio_list_del(g, half, &now->entry[i]);
-	return err ? err : write_bits(g, next, &nothing);
+	if (!err)
+		err = write_bits(g, next, &nothing);
+	if (err && !is_undo)
+		change_in_place(g, next, now, true);
+	return err;
 }
 
 int rollout_lists(const struct guard *g, const struct list_set *lists)
@@ -325,7 +382,7 @@ int rollout_lists(const struct guard *g, const struct list_set *lists)
 		return err;
 	if (count_changes(&now, &next) > IN_PLACE)
 		return rollout(g, &(struct rollout){ .services = &set, .lists = lists });
-	return change_in_place(g, &now, &next);
+	return change_in_place(g, &now, &next, false);
 }
 
 /* So often the lists are read, and a second later for so many entries: they stay cheap. */

@@ -21,7 +21,6 @@ int service_pick_id(const struct guard *g, const struct services *now, const str
 		    __u32 *id)
 {
 	__u32 used_before = 0, ends = 0;
-	int err;
 
 	for (__u32 i = 1; i < SW_MAX_SERVICES; i++) {
 		if (next->slot[i].port_first)
@@ -37,9 +36,22 @@ int service_pick_id(const struct guard *g, const struct services *now, const str
 		used_before = used_before ? used_before : i;
 	}
 	*id = used_before ? used_before : ends;
-	if (!*id)
-		return log_refuse(-ENOSPC, "the guard has %d services, the most it can",
-				  SW_MAX_SERVICES - 1);
-	err = mapio_stats_zero(g, *id);
-	return err ? err : mapio_policy_zero(g, *id);
+	return *id ? 0 :
+		     log_refuse(-ENOSPC, "the guard has %d services, the most it can",
+				SW_MAX_SERVICES - 1);
+}
+
+int service_ids_begin(const struct guard *g, const struct services *now,
+		      const struct services *next)
+{
+	int err = 0;
+
+	for (__u32 id = 1; id < SW_MAX_SERVICES && !err; id++) {
+		if (!next->slot[id].port_first || now->slot[id].port_first || !has_counts(g, id))
+			continue;
+		err = mapio_stats_zero(g, id);
+		if (!err)
+			err = mapio_policy_zero(g, id);
+	}
+	return err;
 }

@@ -173,6 +173,13 @@ void sources_suspect(const struct sources *s, const struct services *set, __u64 
 			__atomic_store_n(&s->suspect[i], bits[i], __ATOMIC_RELAXED);
 }
 
+void sources_pardon(const struct sources *s, __u32 service)
+{
+	for (__u32 i = 0; i < s->slots; i++)
+		if (tag_of(&s->slot[i]) && s->slot[i].service == service)
+			__atomic_store_n(&s->slot[i].banned_until_s, 0, __ATOMIC_RELAXED);
+}
+
 __u32 sources_unban(const struct sources *s, const __be32 addr[4], __u32 prefix_len, __u32 now_s)
 {
 	struct sw_source c;

@@ -40,6 +40,8 @@ void sources_walk_begin(const struct sources *s);
 void sources_walk_end(const struct sources *s);
 /* Builds the filter anew from who is banned or at a limit. */
 void sources_suspect(const struct sources *s, const struct services *set, __u64 now_ns);
+/* Those that a service made while it enforced nothing. */
+void sources_pardon(const struct sources *s, __u32 service);
 /* Of this prefix, ~0: of all; tells how many there were. */
 __u32 sources_unban(const struct sources *s, const __be32 addr[4], __u32 prefix_len, __u32 now_s);
 

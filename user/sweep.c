@@ -5,28 +5,12 @@
  * what the host holds, then what is still due and not marked is freed. The same moment counts
  * for both passes, so an entry that moved in between is not due in the second.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 
 #include "kernel.h"
 #include "table.h"
 #include "util.h"
-
-/* Two sweeps at once would take each other's marks away: one at a time for each guard. */
-static int sweep_lock(const struct guard *g)
-{
-	autoclose int fd = open(g->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return log_err(-errno, "open %s", g->dir);
-	while (flock(fd, LOCK_EX))
-		if (errno != EINTR)
-			return log_err(-errno, "lock %s", g->dir);
-	return TAKE_FD(fd);
-}
 
 long conn_overdue(const struct sw_conn *c, const __u32 timeout_s[SW_STATE_MAX], __u32 now)
 {
@@ -113,7 +97,7 @@ static void free_due(const struct tables *t, struct sweep *s, const __u32 *timeo
 
 int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 {
-	autoclose int lock = sweep_lock(g);
+	autoclose int lock = adopt_lock(g);
 	struct services services;
 	struct sw_settings set;
 	__u32 now = conn_now();
@@ -130,7 +114,7 @@ int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 	sources_suspect(&t->sources, &services, clock_ns(CLOCK_MONOTONIC));
 	if (!s->may_ask || (!fresh && !s->rebuild))
 		return 0;
-	err = s->rebuild ? adopt_run(g) : adopt_walk(g);
+	err = s->rebuild ? adopt_rebuild(g) : adopt_walk(g);
 	if (err)
 		return err;
 	s->asked = true;
@@ -141,7 +125,7 @@ int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 
 int table_adopt(const struct guard *g, const struct tables *t, struct adopted *a)
 {
-	autoclose int lock = sweep_lock(g);
+	autoclose int lock = adopt_lock(g);
 	struct sw_table_use use;
 	struct walk w = WALK(t);
 	struct conn conn;
@@ -151,7 +135,7 @@ int table_adopt(const struct guard *g, const struct tables *t, struct adopted *a
 	while (!err && walk_next(&w, &conn))
 		conn_clear(t, &conn, SW_CONN_HELD);
 	if (!err)
-		err = adopt_run(g);
+		err = adopt_rebuild(g);
 	if (err)
 		return err;
 	for (w = WALK(t); walk_next(&w, &conn);)
