@@ -82,7 +82,7 @@ fi
 # --- counting -------------------------------------------------------------------------------
 build=$repo/build
 logs=$build/test-logs
-passed=0 failed=0 skipped=0 unexpected=0 programs=0 running='' second_pass=''
+passed=0 failed=0 skipped=0 unexpected=0 programs=0 running='' other=''
 mkdir -p "$logs"
 tmp=$(mktemp -d)
 expected_skips > "$tmp/skips"
@@ -91,7 +91,7 @@ start=$EPOCHREALTIME
 finish()
 {
 	local p
-	for p in $running $second_pass; do
+	for p in $running $other; do
 		kill -KILL "$p" 2>/dev/null || true
 		{ wait "$p"; } 2>/dev/null || true
 	done
@@ -230,33 +230,64 @@ ring_programs()
 	done
 }
 
-# The other compiler's objects, by a shell of their own beside the first's: what these programs
-# take is mostly waiting. Says at the end of $tmp/second.counts what it counted.
-prog_with_second()
+# beside NAME FUNCTION...: a shell of its own runs it beside this one, as what these programs
+# take is mostly waiting. joined NAME prints what it said and counts what it counted.
+beside()
 {
-	tmp=$tmp/second.d
-	mkdir "$tmp"
-	expected_skips > "$tmp/skips"
-	passed=0 failed=0 skipped=0 unexpected=0 programs=0 running='' second_pass=''
-	[ "${#sandbox[@]}" = 0 ] || sandbox=(tests/sandbox.sh "$tmp/left")
-	new_coverage
-	ring_programs "$second" prog 300 " (clang-19)"
-	echo "$passed $failed $skipped $unexpected $programs" > "${tmp%.d}.counts"
+	local name=$1
+	shift
+	{
+		tmp=$tmp/$name.d
+		mkdir "$tmp"
+		expected_skips > "$tmp/skips"
+		passed=0 failed=0 skipped=0 unexpected=0 programs=0 running='' other=''
+		[ "${#sandbox[@]}" = 0 ] || sandbox=(tests/sandbox.sh "$tmp/left")
+		"$@"
+		echo "$passed $failed $skipped $unexpected $programs" > "${tmp%.d}.counts"
+	} > "$tmp/$name" 2>&1 &
+	other=$!
 }
 
-# add_second: its lines, and what it counted
-add_second()
+joined()
 {
-	local p f s u n
-	{ wait "$second_pass"; } 2>/dev/null || true
-	second_pass=
-	cat "$tmp/second"
-	if ! read -r p f s u n < "$tmp/second.counts"; then
-		check prog "clang-19 came to its end" 1 "$start"
+	local name=$1 p f s u n
+	{ wait "$other"; } 2>/dev/null || true
+	other=
+	cat "$tmp/$name"
+	if ! read -r p f s u n < "$tmp/$name.counts"; then
+		check run "$name came to its end" 1 "$start"
 		return
 	fi 2>/dev/null
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	unexpected=$((unexpected + u)) programs=$((programs + n))
+}
+
+# The other compiler's objects.
+second_programs()
+{
+	new_coverage
+	ring_programs "$second" prog 300 " (clang-19)"
+}
+
+# netns_files beside|here|alone: those that need no CPU of their own, what runs meanwhile, and
+# those that flood or measure.
+netns_files()
+{
+	local f name lane
+	for f in tests/netns_*.sh; do
+		name=$(basename "$f")
+		case $name in
+		*_lib.sh | 'netns_*.sh') continue ;;
+		netns_config.sh | netns_devices.sh | netns_policy.sh | netns_unit.sh) lane=beside ;;
+		netns_handshake.sh) lane=here ;;
+		*) lane=alone ;;
+		esac
+		if [ "$lane" != "$1" ] || ! wanted "$name"; then
+			continue
+		fi
+		name=${name%.sh}
+		tap netns "${name#*_}" 1200 "${sandbox[@]}" "$f" "${filter[@]}"
+	done
 }
 
 # --- run ------------------------------------------------------------------------------------
@@ -290,21 +321,17 @@ fi
 ! has_ring unit || ring_programs build unit 120 ""
 if has_ring prog; then
 	if [ -n "$second" ]; then
-		prog_with_second > "$tmp/second" 2>&1 &
-		second_pass=$!
+		beside clang-19 second_programs
 	fi
 	ring_programs build prog 300 ""
-	[ -z "$second_pass" ] || add_second
+	[ -z "$second" ] || joined clang-19
 fi
 if has_ring netns; then
 	export SW_BUILD=$build SW_BIN=$build/synwarden
-	for f in tests/netns_*.sh; do
-		name=$(basename "$f")
-		case $name in *_lib.sh | 'netns_*.sh') continue ;; esac
-		wanted "$name" || continue
-		name=${name%.sh}
-		tap netns "${name#*_}" 1200 "${sandbox[@]}" "$f" "${filter[@]}"
-	done
+	beside netns-beside netns_files beside
+	netns_files here
+	joined netns-beside
+	netns_files alone
 fi
 if has_ring kernel; then
 	# from a pattern only whole programs can be chosen there

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Run one program away from the machine: own mounts with an empty bpffs and an empty
-# /run/netns, own processes and, unless -n is given, own network. Tell what it left behind.
+# Run one program away from the machine: own mounts with an empty bpffs and an empty /run, so
+# that its guard's lock is no other's, own processes and, unless -n is given, own network. Tell
+# what it left behind.
 #
 #   tests/sandbox.sh [-n] REPORT PROGRAM [ARG]...
 #
@@ -23,8 +24,8 @@ unset SW_SANDBOX
 report=$1
 shift
 mount -t bpf bpf /sys/fs/bpf
-mkdir -p /run/netns
-mount -t tmpfs tmpfs /run/netns
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/netns /run/lock
 ip link set lo up 2>/dev/null || true
 
 status=0
