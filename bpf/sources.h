@@ -78,7 +78,7 @@ static __always_inline void suspect_mark(__u64 tag)
 
 static __always_inline __u64 rate_room(const struct sw_source_limit *l)
 {
-	return (l->burst ? l->burst : 1) * SECOND_NS / l->new_pps;
+	return (l->burst ? l->burst : l->new_pps) * SECOND_NS / l->new_pps;
 }
 
 /* Further ahead than that it has come by another limit than that of today. */

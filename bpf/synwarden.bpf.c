@@ -410,7 +410,10 @@ int sw_adopt(struct bpf_iter__tcp *ctx)
 	else
 		conn_adopt(p);
 	svc = service_of(p);
-	if (svc && svc->limited && is_stalled(sk)) {
+	if (!svc || !svc->limited)
+		return 0;
+	conn_count(p);
+	if (is_stalled(sk)) {
 		source_note_stalled(p, SW_LEVEL_HOST);
 		source_note_stalled(p, SW_LEVEL_NET);
 	}

@@ -230,7 +230,9 @@ __noinline int entry_settle(struct sw_pkt *p, __u32 state, __u32 flags, __u32 re
 		if (!conn_look(c, p, &from)) {
 			if (state == SW_CLOSED)
 				return SETTLED;
-			b->flags |= SW_CONN_ADOPTED;
+			/* a handshake that ends now was seen, though its SYN-ACK was not */
+			if (p->view.state != SW_SYN_RECEIVED || state == SW_SYN_RECEIVED)
+				b->flags |= SW_CONN_ADOPTED;
 			return SETTLE_OPEN;
 		}
 		if (ref & REF_HALF && state == SW_CLOSED) { /* no tombstone for what never was */
@@ -271,6 +273,32 @@ static __always_inline void conn_adopt(struct sw_pkt *p)
 			return;
 	}
 	conn_settle(p, p->view.state, SW_CONN_HELD, false);
+}
+
+/*
+ * From the walk: a connection that is older than the limit of its service counts for its source
+ * from now on. Not static: verified once.
+ */
+__noinline int conn_count(struct sw_pkt *p)
+{
+	union sw_word from, to;
+	struct sw_conn *c;
+
+	if (!p)
+		return 0;
+	c = conn_at(conn_find(p));
+	if (!conn_look(c, p, &from) || from.service & SW_CONN_COUNTED ||
+	    from.flags & SW_CONN_OUTBOUND || !is_counted_state(from.state))
+		return 0;
+	p->birth.flags = SW_CONN_ADOPTED; /* and has no share in the rate */
+	if (!source_open(p))
+		return 0;
+	to = from;
+	to.service |= SW_CONN_COUNTED;
+	source_move((struct sw_tuple *)p->saddr, to.service, SW_ESTABLISHED, from.state);
+	if (!word_swap(c, from.word, to.word)) /* the next walk meets it again */
+		source_move((struct sw_tuple *)p->saddr, to.service, from.state, SW_FREE);
+	return 0;
 }
 
 /* The host holds nothing of this tuple any more, whatever the table says. */

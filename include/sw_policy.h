@@ -51,7 +51,7 @@ struct sw_arm_marks {
 /* Of a source that proved its address: how much of it at the most. 0: no limit. */
 struct sw_source_limit {
 	__u32 new_pps;     /* new connections per second */
-	__u32 burst;       /* and so many at once */
+	__u32 burst;       /* and so many at once; 0: those of a second */
 	__u32 conns;       /* connections at a time */
 	__u32 half_closed; /* of them in FIN-WAIT-2 or CLOSE-WAIT */
 	__u32 stalled;     /* of them without progress: the client takes nothing */
@@ -124,7 +124,9 @@ struct sw_list_key {
 #define SW_COMMENT 44
 struct sw_listed {
 	__u32 until_s; /* sw_seconds(); past this it is no entry any more. 0: for ever */
+	__u32 ttl_s;   /* as it was asked for, by which a change of it is known */
 	char comment[SW_COMMENT];
+	__u32 pad;
 	__u64 added_s; /* CLOCK_REALTIME */
 };
 
@@ -244,7 +246,7 @@ static inline __u64 sw_source_tag(__u64 seed0, __u64 seed1, const __be32 *addr, 
 
 SW_ASSERT_SIZE(sw_service, 128);
 SW_ASSERT_SIZE(sw_list_key, 24);
-SW_ASSERT_SIZE(sw_listed, 56);
+SW_ASSERT_SIZE(sw_listed, 64);
 SW_ASSERT_SIZE(sw_arming, 56);
 SW_ASSERT_SIZE(sw_attack, 40);
 SW_ASSERT_SIZE(sw_source, 64);

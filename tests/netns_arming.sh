@@ -131,6 +131,10 @@ test_source_has_so_many_connections() { # J01 A13
 	expect_exit "a limit of none" 2 guard service set any 80 --per-source conns=0
 	expect_exit "no such action" 2 guard service set any 80 --over maybe
 	hold_many 1 $C4
+	# what is there when a limit begins counts
+	guard service set any 80 --per-source conns=4
+	expect_eq "of it" 4 "$(guard sources -j | jq "[.[] | select(.source == \"$C4/32\") | .conns] | add")"
+	cl curl -s -m 1 --interface $C4 http://$S4/ > /dev/null && fail "a fifth connection came through"
 	check_identity
 }
 

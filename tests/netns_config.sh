@@ -170,6 +170,13 @@ test_services_keep_ids_and_counts() { # K10 N06
 	expect_eq "id" "$id" "$(guard service list -j | jq '.[] | select(.service == "any 80") | .id')"
 	expect_eq "count" "$before" "$(packets tx_synack)"
 	expect_eq "ids" 3 "$(guard service list -j | jq '[.[].id] | unique | length')"
+	file ttl <<< 'lists: { deny: { entries: [{ prefix: 203.0.113.1, ttl: 24h }] } }'
+	guard apply "$T/ttl"
+	sed -i 's/24h/2h/' "$T/ttl"
+	differs ttl
+	guard apply "$T/ttl"
+	same ttl
+	expect_le "seconds left" "$(guard deny list -j | jq '[.. | .left_s? // empty] | max')" 7200
 }
 
 test_changes_by_command_show_and_are_saved() { # K10
@@ -380,12 +387,17 @@ test_attach_takes_a_file() { # L03 N05
 	expect_eq "mode" generic "$(guard status -j | field 'devices[0].mode')"
 	expect_eq "room" 1000 "$(guard status -j | field 'tables[0].max')"
 	expect_in "status" "$T/web, nothing differs" "$(guard status)"
-	# a device that vanishes is forgotten, and the file still applies
+	# a device that vanishes stays wanted, and the file still applies
 	sv ip link del s0
-	PASS=()
+	stop "${PASS[c0]}"
 	expect_exit "apply" 0 guard apply "$T/web"
 	expect_in "what is not apply's" "not applied, it is attach's: attach s0 --xdp generic" "$OUT"
 	differs web
+	expect_eq "alive" "s0 false" "$(guard status -j | jq -r '.devices[0] | "\(.device) \(.alive)"')"
+	join client c0 server s0
+	guard attach s0 --xdp native > "$T/said" 2>&1 || fail "$(cat "$T/said")"
+	expect_in "attach" "s0 is gone, forgotten" "$(cat "$T/said")"
+	guard detach s0
 	guard detach --all
 }
 

@@ -135,8 +135,12 @@ test_devices_are_followed() { # L07 L08 @modes
 	expect_said "s.7: gone, its links are cleared"
 	expect_eq "pins" "" "$(find $PIN/links -mindepth 1)"
 	stop "${PASS[c0]}"
+	# no change forgets what the daemon waits for
+	guard deny add 192.0.2.1
+	guard service set any 80 --host-syns 1
 	join client c0 server s.7
 	expect_said "s.7: back, attached again"
+	guard service set any 80 --host-syns 0
 	sed -n '/^address_both/,/^}/p' "$HERE/netns_lib.sh" | sed 's/\<s0\>/s.7/g' > "$T/address"
 	# shellcheck source=/dev/null
 	source "$T/address"

@@ -282,6 +282,35 @@ test_nobody_cuts_himself_off() { # P06
 	stays_out $C4
 }
 
+# Neither configuration refuses the client; what lies between them must not either.
+test_no_packet_meets_half_of_an_apply() { # K10 L03
+	local n
+	net_up
+	start_nginx
+	export SYNWARDEN_RUN=$T/run
+	guard attach s0 > "$T/attach"
+	cat > "$T/old" <<- 'END'
+		services: [{ prefix: any, ports: 80, mode: always }, { prefix: any, ports: 81, mode: always }]
+		fail-safe: { ports: [80] }
+		lists: { deny: { entries: [10.9.0.0/24, "fd09::/64"] } }
+	END
+	cat > "$T/new" <<- 'END'
+		services: [{ prefix: any, ports: 80, mode: always }, { prefix: any, ports: 82, mode: always }]
+		fail-safe: {}
+		lists: {}
+	END
+	for n in 1 2; do
+		guard apply "$T/old"
+		family 4
+		start client "$T/paced$n" "$PACED" --dst "$SA" --port 80 --rate 100 --seconds 3 --timeout 3000
+		sleep 1
+		guard apply "$T/new"
+		wait "$STARTED"
+		expect_eq "served" 300 "$(field ok < "$T/paced$n")"
+	done
+	expect_eq "denied" 0 "$(packets drop_denied)"
+}
+
 # so many as there can be, all of them others than before
 test_all_services_change_places() { # K10 K01
 	local port pid

@@ -387,3 +387,26 @@ TEST(ended_handshakes_are_counted, "A12")
 		ABORT(&p);
 	}
 }
+
+/* Its SYN-ACK left by another device, or there was no room for it: the SYN was seen, its end too. */
+TEST(handshake_without_its_answer_has_finished, "A12 A13")
+{
+	struct peer p;
+	uint32_t before;
+
+	need_reqsk();
+	peer_prepare();
+	peer_begin(&p, OPEN_HOST4);
+	peer_peace = SW_MODE_AUTO;
+	before = finished();
+	peer_syn(&p, (uint32_t)test_random());
+	MISS(&p, SYN | ACK);
+	conns_forget();
+	p.ack = p.last.seq + 1;
+	p.ts = p.last.opt.ts;
+	SAY(&p, ACK, 0);
+	ARE(&p, SW_ESTABLISHED);
+	CHECK_EQ(finished(), before + 1);
+	peer_accept(&p);
+	ABORT(&p);
+}

@@ -49,8 +49,19 @@ TEST(who_is_let_by_runs_up_no_debt, "J01")
 	CHECK_EQ(open_from("203.0.113.9"), SW_PASS_COOKIE);
 	/* another limit takes no notice of the debt by this one */
 	web.limit[SW_LEVEL_HOST].new_pps = 1000;
+	web.limit[SW_LEVEL_HOST].burst = 1;
 	web_write();
 	CHECK_EQ(open_from("203.0.113.9"), SW_PASS_COOKIE);
+}
+
+TEST(burst_of_a_second_unless_said_otherwise, "J01")
+{
+	begin(SW_OVER_DROP);
+	web.limit[SW_LEVEL_HOST].new_pps = 6;
+	web_write();
+	for (int i = 0; i < 6; i++) /* a browser opens so many at once */
+		CHECK_EQ(open_from("203.0.113.9"), SW_PASS_COOKIE);
+	CHECK_EQ(open_from("203.0.113.9"), SW_DROP_LIMIT_RATE);
 }
 
 TEST(ban_ends_with_the_action, "J01")
@@ -139,4 +150,41 @@ TEST(no_room_for_a_source_hurts_nobody, "J01 K01")
 	CHECK_EQ(open_from("203.0.113.9"), SW_DROP_LIMIT_CONNS);
 	CHECK_EQ(hits().no_room, 2);
 	memset(all, 0, slots * sizeof(*all));
+}
+
+/* Who sets a limit under attack means the connections that are there, too. */
+TEST(connections_older_than_the_limit_count_from_the_next_walk_on, "J01 J03")
+{
+	struct peer one, two;
+	struct sw_source *s;
+	uint32_t slots;
+
+	need_reqsk();
+	peer_prepare();
+	peer_open(&one, OPEN_COOKIE4);
+	peer_open(&two, OPEN_COOKIE4);
+	SAY(&two, FIN, 0);
+	HEAR(&two, ACK, 0);
+	CHECK_EQ(sources_used(), 0);
+	web = (struct sw_service){
+		.port_first = 80, .port_last = 80, .mode = SW_MODE_ALWAYS, .over = SW_OVER_DROP
+	};
+	web.limit[SW_LEVEL_HOST].conns = 2;
+	web_write();
+	for (int walks = 0; walks < 2; walks++) {
+		adopt_sockets();
+		CHECK_EQ(sources_used(), 2); /* at both levels */
+		s = sources(&slots);
+		for (uint32_t i = 0; i < slots; i++) {
+			CHECK_EQ(s[i].conns, s[i].tag ? 2 : 0);
+			CHECK_EQ(s[i].half_closed, s[i].tag ? 1 : 0);
+		}
+	}
+	ABORT(&two);
+	s = sources(&slots);
+	for (uint32_t i = 0; i < slots; i++) {
+		CHECK_EQ(s[i].conns, s[i].tag ? 1 : 0);
+		CHECK_EQ(s[i].half_closed, 0);
+	}
+	ABORT(&one);
 }

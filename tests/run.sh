@@ -230,21 +230,23 @@ ring_programs()
 	done
 }
 
-# beside NAME FUNCTION...: a shell of its own runs it beside this one, as what these programs
-# take is mostly waiting. joined NAME prints what it said and counts what it counted.
+# in_its_shell NAME FUNCTION...: with files and counts of its own
+in_its_shell()
+{
+	tmp=$tmp/$1.d
+	mkdir "$tmp"
+	expected_skips > "$tmp/skips"
+	passed=0 failed=0 skipped=0 unexpected=0 programs=0 running='' other=''
+	[ "${#sandbox[@]}" = 0 ] || sandbox=(tests/sandbox.sh "$tmp/left")
+	"${@:2}"
+	echo "$passed $failed $skipped $unexpected $programs" > "${tmp%.d}.counts"
+}
+
+# beside NAME FUNCTION...: beside this shell, as what these programs take is mostly waiting.
+# joined NAME prints what they said and counts what they counted.
 beside()
 {
-	local name=$1
-	shift
-	{
-		tmp=$tmp/$name.d
-		mkdir "$tmp"
-		expected_skips > "$tmp/skips"
-		passed=0 failed=0 skipped=0 unexpected=0 programs=0 running='' other=''
-		[ "${#sandbox[@]}" = 0 ] || sandbox=(tests/sandbox.sh "$tmp/left")
-		"$@"
-		echo "$passed $failed $skipped $unexpected $programs" > "${tmp%.d}.counts"
-	} > "$tmp/$name" 2>&1 &
+	in_its_shell "$@" > "$tmp/$1" 2>&1 &
 	other=$!
 }
 

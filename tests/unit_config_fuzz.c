@@ -81,7 +81,7 @@ static void some_entry(struct config *c)
 	if (c->services && !some(3))
 		e.key.service = (__u16)(1 + some(c->services));
 	if (!some(3))
-		e.value.until_s = list_until(conn_now(), 1000 + some(100000));
+		list_end_in(&e, conn_now(), 1000 + some(100000));
 	strcpy(e.value.comment, comments[some(ARRAY_SIZE(comments))]);
 	if (list_set_add(&c->lists, &e))
 		FAIL("no memory");

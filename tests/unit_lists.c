@@ -307,14 +307,15 @@ TEST(clock_of_ends_may_wrap, "P05")
 	struct list_entry e = entry(SW_LIST_DENY, 0, "any", 0);
 
 	CHECK(!list_has_ended(&e, NOW));
-	e.value.until_s = list_until(0xfffffff0U, 0x20);
+	list_end_in(&e, 0xfffffff0U, 0x20);
 	CHECK_EQ(e.value.until_s, 0x10);
 	CHECK(!list_has_ended(&e, 0xfffffff0U));
 	CHECK_EQ(list_left(&e, 0xfffffff0U), 0x20);
 	CHECK(!list_has_ended(&e, 0xf));
 	CHECK(list_has_ended(&e, 0x10));
 	CHECK_EQ(list_left(&e, 0x11), 0);
-	CHECK_EQ(list_until(0xfffffff0U, 0x10), 1); /* 0 is for ever */
+	list_end_in(&e, 0xfffffff0U, 0x10);
+	CHECK_EQ(e.value.until_s, 1); /* 0 is for ever */
 }
 
 static void session(struct session *who, const char *words)

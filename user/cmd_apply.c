@@ -66,8 +66,8 @@ int cmd_apply(const struct opts *o, int argc, char **argv)
 	if (err)
 		return exit_code(log_refuse(err, "nothing is applied"));
 	err = guard_open_locked(&g, o->pin, &lock);
-	if (!err)
-		err = dev_sweep(&g);
+	if (!err && dev_here(&g) < 0)
+		err = -EXDEV;
 	if (!err)
 		err = pending_clear(&g);
 	if (!err)

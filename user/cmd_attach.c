@@ -76,8 +76,8 @@ static int guard_reuse(struct guard *g, const struct opts *o)
 {
 	int err = guard_open(g, o->pin);
 
-	if (!err)
-		err = dev_sweep(g);
+	if (!err && dev_here(g) < 0)
+		err = -EXDEV;
 	if (err)
 		return err;
 	if (o->engine != SW_ENGINE_AUTO && o->engine != g->engine) {
@@ -116,8 +116,10 @@ static int attach_one(struct guard *g, const char *name, enum xdp_mode mode, str
 	struct dev_state list[SW_MAX_DEVS];
 	const struct dev_state *have;
 	__u32 count;
-	int err = dev_list(g, list, &count);
+	int err = dev_forget(g, name); /* one of that name before it */
 
+	if (!err)
+		err = dev_list(g, list, &count);
 	if (err)
 		return err;
 	have = find_device(list, count, name);
@@ -253,11 +255,11 @@ static int detach_all(struct guard *g, const char *pin)
 		return 0;
 	}
 	err = guard_open(g, pin);
+	if (!err && dev_here(g) < 0)
+		err = -EXDEV;
 	if (!err)
-		err = dev_sweep(g);
-	if (err)
-		return err;
-	return drain(g, end_guard, NULL);
+		err = dev_forget(g, NULL);
+	return err ? err : drain(g, end_guard, NULL);
 }
 
 static int detach_one(struct guard *g, const char *name)
@@ -270,6 +272,8 @@ static int detach_one(struct guard *g, const char *name)
 	if (err)
 		return err;
 	have = find_device(list, count, name);
+	if (have && (!have->alive || have->elsewhere))
+		return dev_forget(g, name);
 	if (have)
 		return drain(g, end_device, have);
 	if (!if_nametoindex(name))
@@ -283,8 +287,8 @@ static int detach_some(struct guard *g, const char *pin, int argc, char **argv)
 {
 	int err = guard_open(g, pin);
 
-	if (!err)
-		err = dev_sweep(g);
+	if (!err && dev_here(g) < 0)
+		err = -EXDEV;
 	for (int i = 0; i < argc && !err; i++)
 		err = detach_one(g, argv[i]);
 	if (!err)

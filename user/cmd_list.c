@@ -150,7 +150,7 @@ static int merge(struct job *j)
 
 		e->key.service = (__u16)j->scope;
 		if (j->o->given & OPT_TTL) /* from now on: the lock may have taken its time */
-			e->value.until_s = list_until(conn_now(), j->o->ttl_s);
+			list_end_in(e, conn_now(), j->o->ttl_s);
 		note_everybody(j, e);
 		old = list_set_find(&j->now, &e->key);
 		j->there += old != NULL;
@@ -423,8 +423,8 @@ static int run(struct job *j)
 		err = lock_take(&lock);
 	if (!err)
 		err = guard_open(&g, j->o->pin);
-	if (!err && j->verb->plan)
-		err = dev_sweep(&g);
+	if (!err && j->verb->plan && dev_here(&g) < 0)
+		err = -EXDEV;
 	if (!err)
 		err = state_read(&g, j);
 	if (!err)

@@ -280,8 +280,8 @@ int cmd_service(const struct opts *o, int argc, char **argv)
 		return exit_code(err ? err : service_list(&g, o));
 	}
 	err = guard_open_locked(&g, o->pin, &lock);
-	if (!err)
-		err = dev_sweep(&g);
+	if (!err && dev_here(&g) < 0)
+		err = -EXDEV;
 	if (!err)
 		err = verb->run(&g, o, &want);
 	return exit_code(err);

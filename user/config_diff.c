@@ -203,7 +203,7 @@ static void tell_entry(struct differ *d, const struct config *c, const char *ver
 							name));
 	if (add && e->value.until_s)
 		n += (size_t)snprintf(words + n, sizeof(words) - n, " --ttl %us",
-				      list_left(e, conn_now()));
+				      e->value.ttl_s);
 	if (add && *list_comment(e, comment)) {
 		quote(comment, quoted, sizeof(quoted));
 		snprintf(words + n, sizeof(words) - n, " --comment %s", quoted);
@@ -233,11 +233,16 @@ static int file_entries(const struct differ *d, struct list_set *set)
 	return err;
 }
 
+static __u32 ttl_of(const struct list_entry *e)
+{
+	return e->value.until_s ? e->value.ttl_s : 0;
+}
+
 static bool same_entry(const struct list_entry *a, const struct list_entry *b)
 {
 	char x[SW_COMMENT], y[SW_COMMENT];
 
-	return !a->value.until_s == !b->value.until_s &&
+	return ttl_of(a) == ttl_of(b) &&
 	       !strcmp(list_comment(a, x), list_comment(b, y));
 }
 

@@ -79,7 +79,7 @@ static void take_ttl(struct reader *r, const struct node *n, void *object)
 			   "bad ttl '%.40s': 1 to %u seconds, or 90s, 15m, 2h, 1d", word,
 			   LIST_TTL_MAX);
 	else
-		d->e.value.until_s = list_until(conn_now(), ttl);
+		list_end_in(&d->e, conn_now(), ttl);
 }
 
 /* "any 443": one of the services of this file. */

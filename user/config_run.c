@@ -143,7 +143,10 @@ static bool is_replaced(const struct list_entry *e, const void *config)
 	return c->has & (e->key.list == SW_LIST_FAIL_SAFE ? CONFIG_FAIL_SAFE : CONFIG_LISTS);
 }
 
-/* A time to live begins when its entry does, not with each time the file is applied. */
+/*
+ * A time to live begins when its entry does, not with each time the file is applied; another one
+ * than before begins now.
+ */
 static void keep_end(struct list_entry *e, const struct list_set *now)
 {
 	const struct list_entry *have = list_set_find(now, &e->key);
@@ -151,7 +154,8 @@ static void keep_end(struct list_entry *e, const struct list_set *now)
 	if (!have)
 		return;
 	e->value.added_s = have->value.added_s;
-	if (have->value.until_s && e->value.until_s)
+	if (have->value.until_s && e->value.ttl_s == have->value.ttl_s &&
+	    !list_has_ended(have, conn_now()))
 		e->value.until_s = have->value.until_s;
 }
 

@@ -194,7 +194,7 @@ static void write_entry(const struct config *c, const struct list_entry *e, FILE
 		write_word(comment, out);
 	}
 	if (e->value.until_s)
-		fprintf(out, ", ttl: %us", list_left(e, conn_now()));
+		fprintf(out, ", ttl: %us", e->value.ttl_s);
 	if (e->key.service) {
 		fprintf(out, ", service: ");
 		write_word(text_service_name(&c->service[e->key.service - 1].service, name), out);

@@ -116,19 +116,15 @@ int dev_here(const struct guard *g)
 	return err ? err : check_here(g, list, count);
 }
 
-int dev_sweep(struct guard *g)
+int dev_forget(struct guard *g, const char *name)
 {
 	struct dev_state list[SW_MAX_DEVS];
 	__u32 count;
 	int err = dev_list(g, list, &count);
 
-	if (!err)
-		err = check_here(g, list, count);
-	if (err < 0)
-		return err;
-	err = 0;
 	for (__u32 i = 0; !err && i < count; i++) {
-		if (list[i].alive && !list[i].elsewhere)
+		if ((list[i].alive && !list[i].elsewhere) ||
+		    (name && strcmp(name, list[i].dev.name)))
 			continue;
 		log_note("%s %s, forgotten", list[i].dev.name,
 			 list[i].alive ? "moved to another network namespace" : "is gone");

@@ -162,8 +162,11 @@ int dev_list(const struct guard *g, struct dev_state *list, __u32 *count);
 int dev_upgrade(const struct guard *from, const struct guard *to, __u32 *hooks);
 
 /* devices.c */
-/* Forgets devices that are gone; a guard of another namespace alone is refused. */
-int dev_sweep(struct guard *g);
+/*
+ * Forgets the device of this name, NULL: all of them, if it is gone. The daemon waits for what
+ * is gone and not forgotten, so no command does this but those that are about the device.
+ */
+int dev_forget(struct guard *g, const char *name);
 /* Does a device of this namespace feed it? 1, 0; refused as above. Changes nothing. */
 int dev_here(const struct guard *g);
 

@@ -158,11 +158,10 @@ __u32 list_left(const struct list_entry *e, __u32 now)
 	return list_has_ended(e, now) ? 0 : e->value.until_s - now;
 }
 
-__u32 list_until(__u32 now, __u32 ttl_s)
+void list_end_in(struct list_entry *e, __u32 now, __u32 ttl_s)
 {
-	__u32 until = now + ttl_s;
-
-	return until ? until : 1;
+	e->value.ttl_s = ttl_s;
+	e->value.until_s = now + ttl_s ? now + ttl_s : 1;
 }
 
 __u32 list_prefix_len(const struct list_entry *e)

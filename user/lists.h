@@ -63,8 +63,8 @@ bool list_is_within(const struct list_entry *e, const struct list_entry *wide);
 bool list_has_ended(const struct list_entry *e, __u32 now);
 /* Seconds until then; only if it ends. */
 __u32 list_left(const struct list_entry *e, __u32 now);
-/* until_s of an entry that lives so long from now; 0 is for ever. */
-__u32 list_until(__u32 now, __u32 ttl_s);
+/* It lives so long from now. */
+void list_end_in(struct list_entry *e, __u32 now, __u32 ttl_s);
 #define LIST_TTL_MAX 315360000 /* ten years; the sign of a difference tells what has ended */
 
 __u32 list_prefix_len(const struct list_entry *e);

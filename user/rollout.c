@@ -124,23 +124,23 @@ struct stages {
 static void stages_find(struct stages *st, const struct services *now, const struct services *next)
 {
 	memset(st, 0, sizeof(*st));
-	st->between = *next;
+	st->between = *now; /* nothing of what is to come refuses anybody before all of it does */
 	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
 		const struct sw_service *before = &now->slot[id], *s = &next->slot[id];
+		struct sw_service *between = &st->between.slot[id];
 		bool is_off = !s->port_first || s->mode == SW_MODE_OFF;
 		bool was_off = !before->port_first || before->mode == SW_MODE_OFF;
 
-		if (is_enforced(s) && !is_enforced(before)) {
+		if (!before->port_first)
+			*between = *s;
+		if (is_enforced(s) && !is_enforced(before))
 			st->enforce = true;
-			st->between.slot[id].mode = SW_MODE_MONITOR;
-		}
 		if (was_off && !is_off)
 			st->begin = true;
-		if (is_enforced(before) && is_off) {
+		if (is_enforced(before) && is_off)
 			st->leave = true;
-			st->between.slot[id] = *before;
-			st->between.slot[id].mode = SW_MODE_MONITOR;
-		}
+		if (is_enforced(s) != is_enforced(before) || was_off != is_off)
+			between->mode = SW_MODE_MONITOR;
 	}
 }
 
@@ -220,6 +220,15 @@ static void forget_entries(const struct guard *g, const struct services *now,
 			mapio_list_del(g, !!(s.gen & SW_GEN_LISTS), &lists.entry[i]);
 }
 
+/* A service has limits that had none: what is connected already is to count. */
+static bool is_limit_new(const struct services *now, const struct services *next)
+{
+	for (__u32 id = 1; id < SW_MAX_SERVICES; id++)
+		if (next->slot[id].limited && now->slot[id].port_first && !now->slot[id].limited)
+			return true;
+	return false;
+}
+
 static int roll(const struct guard *g, const struct rollout *r)
 {
 	autorelist struct relist lists = { 0 };
@@ -254,7 +263,7 @@ static int roll(const struct guard *g, const struct rollout *r)
 	forget_connections(g, &now, &next);
 	if (!r->lists)
 		forget_entries(g, &now, &next);
-	return 0;
+	return is_limit_new(&now, &next) ? adopt_run(g) : 0;
 }
 
 /* An id goes from one service to another: `first` is `next` without those that take one over. */
