@@ -202,8 +202,7 @@ static void tell_entry(struct differ *d, const struct config *c, const char *ver
 				      text_service_name(&c->service[e->key.service - 1].service,
 							name));
 	if (add && e->value.until_s)
-		n += (size_t)snprintf(words + n, sizeof(words) - n, " --ttl %us",
-				      e->value.ttl_s);
+		n += (size_t)snprintf(words + n, sizeof(words) - n, " --ttl %us", e->value.ttl_s);
 	if (add && *list_comment(e, comment)) {
 		quote(comment, quoted, sizeof(quoted));
 		snprintf(words + n, sizeof(words) - n, " --comment %s", quoted);
@@ -242,8 +241,7 @@ static bool same_entry(const struct list_entry *a, const struct list_entry *b)
 {
 	char x[SW_COMMENT], y[SW_COMMENT];
 
-	return ttl_of(a) == ttl_of(b) &&
-	       !strcmp(list_comment(a, x), list_comment(b, y));
+	return ttl_of(a) == ttl_of(b) && !strcmp(list_comment(a, x), list_comment(b, y));
 }
 
 static bool is_spoken_of(const struct differ *d, const struct list_entry *e)
