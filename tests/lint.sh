@@ -147,6 +147,17 @@ numbers_only_in_text()
 	code_grep '\b(strto(l|ul|ll|ull|d|f|imax|umax)|ato(i|l|ll|f)|sscanf)\(' "${list[@]}"
 }
 
+# What is measured is measured by the programs' clock; the time of day is only noted to be shown.
+clocks_are_apart()
+{
+	mapfile -t list < <(only '^user/.*\.[ch]$' | grep -v '^user/clock\.c$')
+	code_grep '\b(clock_gettime|gettimeofday|timespec_get)\(|\bCLOCK_REALTIME\b' "${list[@]}"
+	code_grep '\btime\(' "${list[@]}" | grep -vE '(made_s|added_s) = \(__u64\)time\(NULL\)' |
+		grep -v '^user/cmd_key.c:.*__u64 now = (__u64)time(NULL);$' || true
+	mapfile -t list < <(only '^bpf/')
+	code_grep 'bpf_ktime_get_(boot|tai|real)' "${list[@]}"
+}
+
 sides_are_apart()
 {
 	mapfile -t list < <(only '^bpf/')
@@ -239,6 +250,7 @@ rule "TODO names an issue" todo_names_issue
 rule "map elements are touched in user/mapio*.c only" elements_only_in_mapio
 rule "the skeleton is used in user/loader*.c only" skeleton_only_in_loader
 rule "numbers are parsed in user/text.c only" numbers_only_in_text
+rule "the programs' clock is read in user/clock.c only, the wall's to be shown" clocks_are_apart
 rule "bpf/, user/ and include/ do not include each other" sides_are_apart
 rule "no conditional compilation in bpf/" no_conditionals_in_bpf
 rule "no return or goto in a macro" macros_do_not_jump

@@ -22,10 +22,7 @@
 
 __u64 grace_end(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (__u64)(ts.tv_sec + GRACE_S) * 1000000000 + (__u64)ts.tv_nsec;
+	return clock_ns(CLOCK_MONOTONIC) + GRACE_S * 1000000000ULL;
 }
 
 /*

@@ -11,23 +11,15 @@
 
 #define EPOCH_NS (1ULL << SW_EPOCH_SHIFT)
 
-static __u64 monotonic_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (__u64)ts.tv_sec * 1000000000 + (__u64)ts.tv_nsec;
-}
-
 __u32 key_epoch(void)
 {
-	return (__u32)(monotonic_ns() >> SW_EPOCH_SHIFT);
+	return (__u32)(clock_ns(CLOCK_MONOTONIC) >> SW_EPOCH_SHIFT);
 }
 
 /* Whole seconds, rounded up, until an epoch begins. */
 static __u64 seconds_until(__u32 epoch)
 {
-	__u64 at = (__u64)epoch << SW_EPOCH_SHIFT, now = monotonic_ns();
+	__u64 at = (__u64)epoch << SW_EPOCH_SHIFT, now = clock_ns(CLOCK_MONOTONIC);
 
 	return at > now ? (at - now + 999999999) / 1000000000 : 0;
 }
@@ -80,7 +72,7 @@ int key_rotate(const struct guard *g)
 	if (err)
 		return err;
 	/* a switch that begins while it is written would orphan cookies: step over the edge */
-	if (EPOCH_NS - monotonic_ns() % EPOCH_NS < 1000000000)
+	if (EPOCH_NS - clock_ns(CLOCK_MONOTONIC) % EPOCH_NS < 1000000000)
 		sleep(1);
 	epoch = key_epoch();
 	if (is_pending(&sched, epoch)) {

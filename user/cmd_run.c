@@ -94,10 +94,7 @@ static void timer_read(int fd)
 
 static __u64 monotonic_us(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (__u64)ts.tv_sec * 1000000 + (__u64)ts.tv_nsec / 1000;
+	return clock_ns(CLOCK_MONOTONIC) / 1000;
 }
 
 /* Devices that carry the guard here, as they were last looked at. */

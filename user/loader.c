@@ -196,12 +196,10 @@ static int fill_settings(struct guard *g)
 		.engine = g->engine,
 		.grace_until_ns = grace_end(),
 	};
-	struct timespec now;
 	long rmem;
 
 	limits_default(&s);
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	s.loaded_ns = (__u64)now.tv_sec * 1000000000 + (__u64)now.tv_nsec;
+	s.loaded_ns = clock_ns(CLOCK_BOOTTIME);
 	s.rmem_max = file_read_long(RMEM_MAX, &rmem) ? RMEM_MAX_USUAL : (__u32)rmem;
 	return mapio_settings_set(g, &s);
 }

@@ -139,6 +139,7 @@ int main(int argc, char **argv)
 	if (code)
 		return code;
 	log_take_libbpf();
+	clock_begin();
 	if (in.rest < argc) {
 		c = find_command(argv[in.rest]);
 		if (!c && !in.version)

@@ -33,14 +33,6 @@ struct waiting {
 };
 static const char magic[8] = "SWBACK1";
 
-static __u64 boot_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (__u64)ts.tv_sec * 1000000000 + (__u64)ts.tv_nsec;
-}
-
 /* -ENOENT: none, or one that is not of this guard; 0: whichever it is of. Silent. */
 static int waiting_open(const char *pin, __u32 guard, struct waiting *w, int *fd)
 {
@@ -67,7 +59,7 @@ static int waiting_head(const char *pin, __u32 guard, struct waiting *w)
 
 static int seconds_left(const struct waiting *w)
 {
-	__u64 now = boot_ns();
+	__u64 now = clock_ns(CLOCK_BOOTTIME);
 
 	return now < w->deadline_ns ? (int)((w->deadline_ns - now + 999999999) / 1000000000) : 0;
 }
@@ -94,7 +86,7 @@ static int waiting_save(const struct guard *g, __u32 seconds, __u64 *token)
 	struct waiting w = {
 		.abi = SW_ABI_VERSION,
 		.guard = guard_id(g),
-		.deadline_ns = boot_ns() + seconds * 1000000000ULL,
+		.deadline_ns = clock_ns(CLOCK_BOOTTIME) + seconds * 1000000000ULL,
 	};
 	int err = random_fill(&w.token, sizeof(w.token));
 	size_t size;

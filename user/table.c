@@ -304,10 +304,7 @@ __u32 tables_forget(const struct tables *t, __u32 service)
 
 __u32 conn_now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return sw_seconds((__u64)ts.tv_sec * 1000000000 + (__u64)ts.tv_nsec);
+	return sw_seconds(clock_ns(CLOCK_MONOTONIC));
 }
 
 __u32 conn_since(__u32 then, __u32 now)

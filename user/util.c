@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -96,19 +95,6 @@ int path_format(char *buf, size_t size, const char *fmt, ...)
 	len = vsnprintf(buf, size, fmt, args);
 	va_end(args);
 	return len < 0 || (size_t)len >= size ? -ENAMETOOLONG : 0;
-}
-
-__u64 clock_ns(int clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (__u64)ts.tv_sec * 1000000000 + (__u64)ts.tv_nsec;
-}
-
-__u64 wall_ns(__u64 monotonic_ns)
-{
-	return clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC) + monotonic_ns;
 }
 
 int file_read_long(const char *path, long *value)

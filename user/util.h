@@ -73,7 +73,11 @@ int path_format(char *buf, size_t size, const char *fmt, ...) format_like(3);
 int file_read_long(const char *path, long *value);
 int file_write_long(const char *path, long value);
 
-/* In nanoseconds; and the time of day of one of CLOCK_MONOTONIC. */
+/*
+ * In nanoseconds, as the programs read them: wherever a time goes into a map, comes from one or
+ * is kept for another run, it is this one's. And the time of day of one of CLOCK_MONOTONIC.
+ */
+void clock_begin(void); /* once, while /proc may be read */
 __u64 clock_ns(int clock);
 __u64 wall_ns(__u64 monotonic_ns);
 
