@@ -154,7 +154,7 @@ static __always_inline void arm_end(const struct sw_pkt *p, struct sw_arming *a)
 static __always_inline void arm_sum(struct sw_arming *a, __u32 was, __u32 window, __u32 syns,
 				    __u32 finished)
 {
-	__u32 passed = window / SW_ARM_SPAN - was / SW_ARM_SPAN;
+	__u32 passed = (window / SW_ARM_SPAN - was / SW_ARM_SPAN) & (~0U / SW_ARM_SPAN);
 
 	a->syns_sum += syns;
 	a->finished_sum += finished;
@@ -215,7 +215,7 @@ __noinline int arm_tell(struct sw_pkt *p)
 		return 0;
 	window = p->now_ns >> SW_ARM_SHIFT;
 	was = READ_ONCE(a->window);
-	if ((__s32)(window - was) > 0 &&
+	if ((!was || (__s32)(window - was) > 0) && /* 0: never counted, not long ago */
 	    __sync_val_compare_and_swap(&a->window, was, window) == was)
 		arm_turn(p, a, svc, was, window);
 	syns = __sync_fetch_and_add(&a->syns, c->syns) + c->syns;

@@ -78,7 +78,7 @@ static __always_inline bool fins_pending(void)
 	struct sw_table_use *use = table_use(SW_TABLE_CONNS);
 
 	return use && READ_ONCE(use->fin_pending) &&
-	       sw_seconds(bpf_ktime_get_coarse_ns()) <= use->fin_until_s;
+	       (__s32)(use->fin_until_s - sw_seconds(bpf_ktime_get_coarse_ns())) >= 0;
 }
 
 static __always_inline void count_pending(const struct sw_pkt *p, union sw_word from,

@@ -91,9 +91,12 @@ static __always_inline __u32 cookie_used_ago(__u64 cookie_hash, __u64 now_ns)
  */
 static __always_inline bool cookie_in_batch(__u64 cookie_hash, __u64 now_ns)
 {
-	__u64 *slot = used_slot(cookie_hash);
+	__u64 *slot = used_slot(cookie_hash), now = used_word(cookie_hash, now_ns), word;
 
-	return slot && used_word(cookie_hash, now_ns) - READ_ONCE(*slot) <= 1;
+	if (!slot)
+		return false;
+	word = READ_ONCE(*slot);
+	return now >> 16 == word >> 16 && (__u16)(now - word) <= 1;
 }
 
 static __always_inline bool cookie_is_spent(__u32 ago)
