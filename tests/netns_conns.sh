@@ -22,7 +22,7 @@ one_flood() {
 		"$(jq '.sent - .lost' "$T/sent")"
 }
 
-test_floods_of_every_kind_die_in_xdp() { # E01 E02 E03 E04 E08 N06 @modes @limit=120
+test_floods_of_every_kind_die_in_xdp() { # E01 E02 E03 E04 E08 I02 N06 @modes @limit=120
 	local kind into out resets before
 	net_up
 	start_nginx
@@ -160,6 +160,47 @@ test_full_table_serves_everyone() { # K01
 }
 
 # Ten times as many as there is room for come and go beside 800 that stay.
+idle_says() { wait_until 20 grep -q "^$1 10000" "$T/idle" || fail "idle: $(cat "$T/idle")"; }
+
+idle_for() { conns | jq "[.[] | select(.idle_s > $1)] | length"; }
+
+# idle_speak: a byte each way on each of them
+idle_speak() {
+	: > "$T/idle"
+	echo >&"$IDLE_IN"
+	idle_says alive
+}
+
+# Who says nothing for two hours is a user (RFC 5382), and 10,000 of them fill this table.
+test_idle_connections_are_kept_through_a_flood() { # J04 M02 K02 @limit=120
+	local before idle
+	net_up
+	sv sysctl -qw net.core.somaxconn=4096
+	guard attach s0 --connections 10000 > /dev/null
+	guard service add any 80 --mode always --per-source conns=10000 --over drop
+	mkfifo "$T/speak"
+	exec {IDLE_IN}<> "$T/speak"
+	start client "$T/idle" "$PYTHON" "$HERE/idle.py" --count 10000 --age 7500 "$T/speak"
+	idle=$STARTED
+	idle_says idle
+	expect_eq "counted of their source" 10000 "$(guard sources -j | jq '[.[].conns] | max')"
+	expect_eq "idle for more than 2 h 4 min" 10000 "$(idle_for 7440)"
+	expect_eq "freed and held by a sweep" "[0,10000]" "$(guard sweep -j | jq -c '[.freed, .held]')"
+	before=$("$PYTHON" "$HERE/maps.py" digest conns)
+	family 4
+	flood --dst $S4 --dport 80 --rate 0 --seconds 1 --opts 20 \
+		--kind syn,ack,pshack,rst,rstack,finack,synack
+	flood_end > "$T/sent"
+	expect_ge "frames" "$(field sent < "$T/sent")" 50000
+	expect_eq "the table" "$before" "$("$PYTHON" "$HERE/maps.py" digest conns)"
+	before=$(dropped)
+	idle_speak
+	expect_eq "dropped of them" "$before" "$(dropped)"
+	expect_eq "idle no more" 0 "$(idle_for 3600)"
+	check_gauges
+	stop "$idle"
+}
+
 test_tombstones_leave_room_for_live_connections() { # K01
 	net_up
 	family 4

@@ -120,7 +120,7 @@ test_ports_of_one_address_again_and_again() { # G11 C05 K07 @modes @limit=120
 
 none_open() { [ "$(host_count established 80)" = 0 ]; }
 
-test_narrow_link_on_the_path() { # F17
+test_narrow_link_on_the_path() { # F17 J05
 	new_ns client router server
 	join client c0 router r0
 	join router r1 server s0

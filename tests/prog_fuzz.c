@@ -253,7 +253,7 @@ static void fuzz(void (*check)(const struct packet *in), size_t most, const char
 	CHECK(n > 0);
 }
 
-TEST_LIMIT(any_frame_gets_one_verdict_and_passes_unchanged, "A03 H02", 7200)
+TEST_LIMIT(any_frame_gets_one_verdict_and_passes_unchanged, "A03 H02 L13", 7200)
 {
 	open_listeners();
 	build_corpus();

@@ -42,6 +42,15 @@ TEST(what_is_not_ip_passes_untouched, "E07 H02 H10")
 	rows_run(not_ip, ARRAY_SIZE(not_ip));
 }
 
+/* The begin of a SYN-ACK of port 80 to somebody, as a router or a host quotes it. */
+#define QUOTED_TCP \
+	"\x00\x50\x9c\x40\x01\x02\x03\x04\x05\x06\x07\x08\x50\x12\xfa\xf0\x00\x00\x00\x00"
+#define QUOTED4 \
+	"\x45\x00\x00\x28\x00\x00\x40\x00\x40\x06\x00\x00\xc0\x00\x02\x01\xcb\x00\x71\x42" QUOTED_TCP
+#define QUOTED6                                                                            \
+	"\x60\x00\x00\x00\x00\x14\x06\x40\x20\x01\x0d\xb8\x00\x01\x00\x00\x00\x00\x00\x00" \
+	"\x00\x00\x00\x01\x20\x01\x0d\xb8\x00\x66\x00\x00\x00\x00\x00\x00\x00\x00\x00\x66" QUOTED_TCP
+
 static const struct row not_tcp[] = {
 	{ "UDP to port 80", { .proto = 17, UDP("\x9c\x40", "\x00\x50") }, SW_PASS_NOT_TCP },
 	{ "UDP from port 4789", { .proto = 17, UDP("\x12\xb5", "\x00\x50") }, SW_PASS_NOT_TCP },
@@ -52,6 +61,26 @@ static const struct row not_tcp[] = {
 	{ "UDP to foreign station",
 	  { .mac = MAC_FOREIGN, .proto = 17, .payload = 16 },
 	  SW_PASS_NOT_TCP },
+	{ "ICMP unreachable, of a SYN-ACK from port 80",
+	  { .proto = 1, DATA("\x03\x03\x00\x00\x00\x00\x00\x00" QUOTED4) },
+	  SW_PASS_NOT_TCP,
+	  .only = ONLY4 },
+	{ "ICMP time exceeded, of a SYN-ACK from port 80",
+	  { .proto = 1, DATA("\x0b\x00\x00\x00\x00\x00\x00\x00" QUOTED4) },
+	  SW_PASS_NOT_TCP,
+	  .only = ONLY4 },
+	{ "ICMP fragmentation needed, forged: MTU 68",
+	  { .proto = 1, DATA("\x03\x04\x00\x00\x00\x00\x00\x44" QUOTED4) },
+	  SW_PASS_NOT_TCP,
+	  .only = ONLY4 },
+	{ "ICMPv6 unreachable, of a SYN-ACK from port 80",
+	  { .proto = 58, DATA("\x01\x04\x00\x00\x00\x00\x00\x00" QUOTED6) },
+	  SW_PASS_NOT_TCP,
+	  .only = ONLY6 },
+	{ "ICMPv6 packet too big, forged: MTU 68",
+	  { .proto = 58, DATA("\x02\x00\x00\x00\x00\x00\x00\x44" QUOTED6) },
+	  SW_PASS_NOT_TCP,
+	  .only = ONLY6 },
 	{ "ICMP echo", { .proto = 1, .payload = 64 }, SW_PASS_NOT_TCP, .only = ONLY4 },
 	{ "IGMP",
 	  { .mac = MAC_MULTICAST,
@@ -96,7 +125,7 @@ static const struct row not_tcp[] = {
 	  .only = ONLY4 },
 };
 
-TEST(what_is_not_tcp_passes_untouched, "E07 H02")
+TEST(what_is_not_tcp_passes_untouched, "E07 H02 I02 J05")
 {
 	rows_run(not_tcp, ARRAY_SIZE(not_tcp));
 }

@@ -116,6 +116,21 @@ TEST(nothing_is_dropped_without_a_service_or_disarmed_or_off, "H02 L01")
 	expect_nothing_dropped("no service");
 }
 
+/* Whoever empties the maps of configuration, by hand or by mistake, lets everything by. */
+TEST(emptied_maps_let_everything_by, "L13")
+{
+	listen_on(4, 80, 8);
+	listen_on(6, 80, 8);
+	map_zero("sw_settings");
+	expect_nothing_dropped("no settings");
+	guard.settings.any_mode[0] = SW_MODE_OFF; /* else fragments, which have no port, go by it */
+	settings_write();
+	map_zero("sw_services");
+	expect_nothing_dropped("no services");
+	map_zero("sw_ports");
+	expect_nothing_dropped("no ports");
+}
+
 /* Detach: no new cookie goes out, those that are out come in. */
 TEST(draining_guard_answers_no_syn_and_honours_its_cookies, "L03 A12")
 {
@@ -182,7 +197,7 @@ TEST(host_syns_budget_lets_that_many_to_the_host, "D03 A12")
 	expect(&syn, XDP_PASS, SW_PASS_HOST_SYN, SERVICE_HOST_SYNS);
 }
 
-TEST(tiny_mss_goes_to_the_host_on_a_budget_only, "A08")
+TEST(tiny_mss_goes_to_the_host_on_a_budget_only, "A08 J05")
 {
 	struct spec syn = { .flags = SYN, OPT("\x02\x04\x00\x30") };
 	static struct packet p;
