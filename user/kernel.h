@@ -106,7 +106,7 @@ enum guard_found {
 	GUARD_NONE,
 	GUARD_PINNED,  /* guard_open() will tell how well */
 	GUARD_UNARMED, /* an attach was killed: complete, may have devices */
-	GUARD_DEBRIS,  /* an attach was killed: a part of the pins, nothing else */
+	GUARD_DEBRIS,  /* an attach or a detach was killed: a part of the pins, nothing else */
 	GUARD_FOREIGN, /* a directory of someone else */
 };
 
