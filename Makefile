@@ -66,7 +66,7 @@ SKEL := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/%.skel.h)
 
 # A test program is one file named unit_ or prog_; a tool is listed here; kernel_exit is built
 # by kernel.sh for its guest. Every other C file in tests/ is linked into each test program.
-TOOLS := $(filter $(patsubst tests/%.c,%,$(wildcard tests/*.c)),bench churn flood paced turns wire)
+TOOLS := $(filter $(patsubst tests/%.c,%,$(wildcard tests/*.c)),bench churn flip flood paced turns wire)
 TEST_SRC := $(wildcard tests/unit_*.c tests/prog_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz_*.c)
 TEST_BPF := $(wildcard tests/*.bpf.c)

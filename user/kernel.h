@@ -106,7 +106,7 @@ enum guard_found {
 	GUARD_NONE,
 	GUARD_PINNED,  /* guard_open() will tell how well */
 	GUARD_UNARMED, /* an attach was killed: complete, may have devices */
-	GUARD_DEBRIS,  /* an attach was killed: a part of the pins, nothing else */
+	GUARD_DEBRIS,  /* an attach or a detach was killed: a part of the pins, nothing else */
 	GUARD_FOREIGN, /* a directory of someone else */
 };
 
@@ -138,6 +138,9 @@ int probe_require_capabilities(const char *what);
 /* Is the directory that holds the pins on a BPF file system? */
 int probe_require_bpffs(const char *pin);
 bool probe_is_bpffs(const char *pin);
+/* What maps that were refused for want of memory would take, and what can be done. */
+struct bpf_object;
+void probe_no_memory(const struct bpf_object *obj, __u32 connections);
 
 /* BPF_TCX_INGRESS and _EGRESS, Linux 6.6; libbpf 1.1 passes them on without knowing them. */
 #define TCX_INGRESS ((enum bpf_attach_type)46)

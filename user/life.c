@@ -63,24 +63,35 @@ int guard_open_locked(struct guard *g, const char *dir, int *lock)
 	return err ? err : guard_open(g, dir);
 }
 
-/* Devices, sysctl, pins: nothing of the guard is left. */
+/*
+ * Devices, sysctl, pins: nothing of the guard is left. links/ goes first and the settings last:
+ * see guard_find() for what a run that is killed in between leaves.
+ */
 int guard_remove(struct guard *g)
 {
 	struct dev_state list[SW_MAX_DEVS];
+	char links[PATH_MAX];
 	__u32 count;
 	int err = dev_list(g, list, &count);
 
 	for (__u32 i = 0; !err && i < count; i++)
 		dev_detach(g, &list[i]);
 	cookies_restore(g);
-	err = tree_remove(g->dir);
+	err = path_format(links, sizeof(links), "%s/links", g->dir);
+	if (!err)
+		err = tree_remove(links, NULL);
+	if (!err)
+		err = tree_remove(g->dir, "settings");
 	/* in a sandbox the directory is a mount, and stays */
 	if ((err == -EBUSY || err == -EROFS) && pins_are_none(g->dir))
 		err = 0;
 	return err ? log_err(err, "remove %s", g->dir) : 0;
 }
 
-/* A run that was killed before it armed guarded nothing yet. Leaves nothing or a guard. */
+/*
+ * A run that was killed before it armed guarded nothing yet, one that had taken links/ away
+ * nothing any more. Leaves nothing or a guard.
+ */
 int clear_remains(const char *pin, enum guard_found *found)
 {
 	autoguard struct guard g = GUARD_INIT;
@@ -93,7 +104,7 @@ int clear_remains(const char *pin, enum guard_found *found)
 	if (*found != GUARD_UNARMED && *found != GUARD_DEBRIS)
 		return 0;
 	if (!pins_are_none(pin))
-		log_note("an attach was cut short at %s, its remains are removed", pin);
+		log_note("an attach or detach was cut short at %s, its remains are removed", pin);
 	if (*found == GUARD_UNARMED)
 		err = guard_open(&g, pin);
 	else

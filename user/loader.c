@@ -83,7 +83,7 @@ static int size_maps(struct synwarden_bpf *skel, const struct sw_boot *boot)
 	return err;
 }
 
-/* Silent but for -v; the caller says what it means. */
+/* Silent but for -v, and where memory is missing; the caller says what it means. */
 static int load_engine(enum sw_engine engine, __u32 connections, struct synwarden_bpf **loaded)
 {
 	bool reqsk = engine == SW_ENGINE_REQSK;
@@ -101,6 +101,8 @@ static int load_engine(enum sw_engine engine, __u32 connections, struct synwarde
 		err = size_maps(skel, (const struct sw_boot *)&skel->rodata->sw_boot);
 	if (!err)
 		err = synwarden_bpf__load(skel);
+	if (err == -ENOMEM)
+		probe_no_memory(skel->obj, connections);
 	if (err) {
 		synwarden_bpf__destroy(skel);
 		return err;
@@ -126,8 +128,8 @@ static int load_auto(enum sw_engine *engine, __u32 connections, struct synwarden
 	*engine = SW_ENGINE_REQSK;
 	if (probe_kernel_function(KFUNC_ASSIGN)) {
 		err = load_engine(*engine, connections, skel);
-		if (!err)
-			return 0;
+		if (!err || err == -ENOMEM)
+			return err;
 		snprintf(why, size, "its programs do not load: %s", strerror(-err));
 	} else {
 		snprintf(why, size, "this kernel has no %s (Linux 6.9)", KFUNC_ASSIGN);
@@ -153,7 +155,8 @@ static int load(enum sw_engine want, __u32 connections, enum sw_engine *engine,
 	} else {
 		err = load_engine(want, connections, skel);
 	}
-	return err ? load_refused(err, *engine) : 0;
+	/* what was missing has been said */
+	return err && err != -ENOMEM ? load_refused(err, *engine) : err;
 }
 
 enum sw_engine guard_probe_engine(char *why, size_t size)

@@ -70,12 +70,13 @@ enum guard_found guard_find(const char *dir)
 	if (fd == -ENOENT)
 		return pins_are_none(dir) ? GUARD_DEBRIS : GUARD_FOREIGN;
 	/* guard_open() says what is wrong with these */
-	if (fd < 0 || read_version(fd, &s) || s.abi_version != SW_ABI_VERSION || s.armed)
+	if (fd < 0 || read_version(fd, &s) || s.abi_version != SW_ABI_VERSION)
 		return GUARD_PINNED;
-	/* arming is the last step of attach, and nothing disarms */
+	/* made last and removed first: without it nothing is attached, and pins may be missing */
 	if (path_format(links, sizeof(links), "%s/links", dir) || access(links, F_OK))
 		return GUARD_DEBRIS;
-	return GUARD_UNARMED;
+	/* arming is the last step of attach, and nothing disarms */
+	return s.armed ? GUARD_PINNED : GUARD_UNARMED;
 }
 
 /* Who may write there chooses the programs that run: it must be root, or us, alone. */

@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 
 #include <bpf/btf.h>
+#include <bpf/libbpf.h>
 
 #include "kernel.h"
 #include "util.h"
@@ -108,4 +109,33 @@ int probe_require_bpffs(const char *pin)
 		log_hint("--pin takes a directory on a BPF file system, such as %s",
 			 SW_PIN_DEFAULT);
 	return -ENODEV;
+}
+
+/* What the kernel sets aside for them at once, in MiB: keys and values, rounded up. */
+static __u64 maps_mib(const struct bpf_object *obj)
+{
+	const struct bpf_map *map;
+	__u64 bytes = 0;
+
+	bpf_object__for_each_map(map, obj) {
+		bool per_cpu = bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY;
+		__u64 one = bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF ? 1 :
+									 bpf_map__value_size(map);
+
+		if (!(bpf_map__map_flags(map) & BPF_F_NO_PREALLOC))
+			bytes += bpf_map__max_entries(map) * one *
+				 (per_cpu ? (__u64)libbpf_num_possible_cpus() : 1);
+	}
+	return (bytes + (1 << 20) - 1) >> 20;
+}
+
+void probe_no_memory(const struct bpf_object *obj, __u32 connections)
+{
+	char text[TEXT_COUNT];
+
+	log_refuse(-ENOMEM, "make the maps, %llu MiB for %s connections: %s",
+		   (unsigned long long)maps_mib(obj), text_count(connections, text),
+		   strerror(ENOMEM));
+	log_hint("attach with fewer --connections, or raise the limit of this cgroup: memory.max, "
+		 "of a unit MemoryMax=");
 }

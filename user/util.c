@@ -130,7 +130,8 @@ int file_write_long(const char *path, long value)
 	return 0;
 }
 
-static int tree_remove_at(int parent, const char *name)
+/* `last`, unless NULL, goes when nothing else is left in it. */
+static int tree_remove_at(int parent, const char *name, const char *last)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct dirent *entry;
@@ -149,21 +150,25 @@ static int tree_remove_at(int parent, const char *name)
 		return err;
 	}
 	while (!err && (entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			err = tree_remove_at(dirfd(dir), entry->d_name);
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+		    (last && !strcmp(entry->d_name, last)))
+			continue;
+		err = tree_remove_at(dirfd(dir), entry->d_name, NULL);
 		/* bpffs directories change under a reader: start over after each removal */
-		if (!err && strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+		if (!err)
 			rewinddir(dir);
 	}
+	if (!err && last && unlinkat(dirfd(dir), last, 0) && errno != ENOENT)
+		err = -errno;
 	closedir(dir);
 	if (!err && unlinkat(parent, name, AT_REMOVEDIR))
 		err = -errno;
 	return err;
 }
 
-int tree_remove(const char *path)
+int tree_remove(const char *path, const char *last)
 {
-	return tree_remove_at(AT_FDCWD, path);
+	return tree_remove_at(AT_FDCWD, path, last);
 }
 
 int random_fill(void *buf, size_t size)

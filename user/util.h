@@ -81,8 +81,8 @@ void clock_begin(void); /* once, while /proc may be read */
 __u64 clock_ns(int clock);
 __u64 wall_ns(__u64 monotonic_ns);
 
-/* Removes a directory tree; one that does not exist is no error. */
-int tree_remove(const char *path);
+/* Removes a directory tree, of its entries `last`, unless NULL, when all else is gone; no tree is no error. */
+int tree_remove(const char *path, const char *last);
 
 /* Empty, or from the kernel's random source. */
 int random_fill(void *buf, size_t size);
