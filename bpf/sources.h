@@ -65,6 +65,18 @@ static __always_inline bool is_suspect(__u64 tag)
 	return word && *word >> (tag >> 58) & 1;
 }
 
+/*
+ * Whether a SYN of this source may be refused, by either limit: two bits and one call are all
+ * that a flood of SYNs pays. Not static: verified once.
+ */
+__noinline int may_be_refused(struct sw_pkt *p)
+{
+	if (!p)
+		return 0;
+	return is_suspect(source_tag(p->saddr, SW_LEVEL_HOST, p->service)) ||
+	       is_suspect(source_tag(p->saddr, SW_LEVEL_NET, p->service));
+}
+
 static __always_inline void suspect_mark(__u64 tag)
 {
 	__u64 bit = 1ULL << (tag >> 58), *word = suspect_word(tag);

@@ -41,42 +41,11 @@
 
 #include "bench_guard.h"
 #include "bench_host.h"
+#include "bench_policy.h"
+#include "bench_report.h"
 #include "bench_rows.h"
 
-#define MAX_ROUNDS 1001
-#define TRIAL      1000 /* packets that show whether the socket is asked */
-
-struct world {
-	struct synwarden_bpf *guard[GUARDS];
-	struct bench_bpf *bench[ROWS];
-	__u32 refused; /* of the million: no room in the table */
-	int cpus;
-};
-
-static struct {
-	int rounds, repeat, cpu;
-	const char *only, *hold;
-	bool json;
-	long cap, gap;
-} opt = { .rounds = 45, .repeat = 20000, .cpu = -1, .cap = 20000, .gap = 100 };
-
-struct figure {
-	double net[MAX_ROUNDS], floor[MAX_ROUNDS], all[MAX_ROUNDS];
-};
-static struct figure figures[ROWS];
-
-/* --only takes names of rows, by commas. */
-static bool selected(const struct row *row)
-{
-	size_t len = strlen(row->name);
-
-	if (!opt.only)
-		return true;
-	for (const char *at = opt.only; (at = strstr(at, row->name)); at++)
-		if ((at == opt.only || at[-1] == ',') && (!at[len] || at[len] == ','))
-			return true;
-	return false;
-}
+#define TRIAL 1000 /* packets that show whether the socket is asked */
 
 static bool is_drop(enum sw_reason reason)
 {
@@ -116,7 +85,11 @@ static void load_guards(struct world *w)
 	for (enum guard g = 0; g < GUARDS; g++)
 		if (needed(g))
 			w->guard[g] = guard_load(g, &set);
+	if (w->guard[EMPTY])
+		policy_fill(w->guard[EMPTY]);
 	if (w->guard[HOST]) {
+		/* what is adopted now is counted, and the rows without limits find the same */
+		policy_set(w->guard[HOST], BY_LIMITS);
 		guard_adopt(w->guard[HOST]);
 		guard_know(w->guard[HOST], MARKED, true);
 	}
@@ -165,6 +138,8 @@ static __u64 tolerated(const struct world *w, const struct row *row, int repeat)
 {
 	if (row->source == CROWD) /* those that found no room, and as much for chance */
 		return 10 + 2 * (__u64)repeat * w->refused / 1000000;
+	if (row->policy & BY_DENIED)
+		return 10 + 2 * (__u64)repeat * POLICY_DENIED / sources[SPOOFED].hosts;
 	return row->reason == SW_DROP_COOKIE ? 2 : 0; /* one random ACK in 2^24 is a cookie */
 }
 
@@ -182,6 +157,7 @@ static double time_tc(const struct world *w, size_t i, int repeat)
 
 	memcpy(&conf, (void *)&w->bench[i]->rodata->conf, sizeof(conf));
 	guard_budgets(s, row);
+	policy_set(s, row->policy);
 	received = guard_received(s, hook, w->cpus);
 	if (row->reason)
 		before = guard_counted(s, row->reason, w->cpus);
@@ -212,6 +188,7 @@ static double time_xdp(const struct world *w, size_t i, int repeat)
 
 	memcpy(&conf, (void *)&b->rodata->conf, sizeof(conf));
 	guard_budgets(s, row);
+	policy_set(s, row->policy);
 	before = guard_counted(s, row->reason, w->cpus);
 	ns = time_prog(bpf_program__fd(b->progs.bench_run), &conf, repeat, out, &len, &action);
 	after = guard_counted(s, row->reason, w->cpus);
@@ -220,7 +197,7 @@ static double time_xdp(const struct world *w, size_t i, int repeat)
 		    repeat);
 	if (action != want && !tolerated(w, row, repeat))
 		die("%s: action %u, not %u", row->name, action, want);
-	fault = answers ? synack_fault(row, out, len, b->bss->state.seq) : NULL;
+	fault = answers && action == want ? synack_fault(row, out, len, b->bss->state.seq) : NULL;
 	if (fault)
 		die("%s: the answer is no valid SYN-ACK: %s", row->name, fault);
 	return ns;
@@ -290,94 +267,9 @@ static void measure(const struct world *w)
 			all = time_target(w, i, opt.repeat);
 			if (r < 0)
 				continue;
-			figures[i].floor[r] = floor;
-			figures[i].all[r] = all;
-			figures[i].net[r] = all - floor;
+			figure_take(i, r, floor, all);
 		}
 	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v)
-{
-	qsort(v, opt.rounds, sizeof(*v), compare);
-	return opt.rounds & 1 ? v[opt.rounds / 2] : (v[opt.rounds / 2 - 1] + v[opt.rounds / 2]) / 2;
-}
-
-/*
- * "least" is the difference of the two least runs: what the machine does besides only ever
- * adds, so on a noisy one it is nearer the truth than the least of the differences.
- */
-static void report_rows(void)
-{
-	const char *comma = "";
-
-	if (!opt.json)
-		printf("%-56s %8s %8s %8s\n", "ns per packet, net of the wrapper", "median",
-		       "least", "wrapper");
-	for (size_t i = 0; i < ROWS; i++) {
-		double net, floor, least, *n = figures[i].net;
-
-		if (!selected(&rows[i]))
-			continue;
-		net = median(n);
-		floor = median(figures[i].floor);
-		median(figures[i].all);
-		least = figures[i].all[0] - figures[i].floor[0];
-		if (opt.json)
-			printf("%s\n{\"row\":\"%s\",\"text\":\"%s\",\"ns\":%.1f,\"least\":%.1f,"
-			       "\"min\":%.1f,\"max\":%.1f,\"wrapper_ns\":%.1f}",
-			       comma, rows[i].name, rows[i].text, net, least, n[0],
-			       n[opt.rounds - 1], floor);
-		else
-			printf("%-56s %8.0f %8.0f %8.0f\n", rows[i].text, net, least, floor);
-		comma = ",";
-	}
-}
-
-static void report_memory(const struct world *w)
-{
-	const char *comma = "";
-
-	for (enum guard g = HOST; g <= MILLION; g++) {
-		double n = kinds[g].room, all;
-		struct memory m;
-
-		if (!w->guard[g])
-			continue;
-		m = guard_memory(w->guard[g]);
-		all = (m.conns + m.half + m.live + m.caches) / n;
-		if (opt.json)
-			printf("%s\n{\"connections\":%.0f,\"bytes_each\":%.1f,\"conns\":%.1f,"
-			       "\"half\":%.1f,\"live\":%.1f,\"caches\":%.1f,\"no_room\":%u}",
-			       comma, n, all, m.conns / n, m.half / n, m.live / n, m.caches / n,
-			       g == MILLION ? w->refused : 0);
-		else
-			printf("room for %.0f: %.1f bytes a connection: table %.1f, half-open %.1f, "
-			       "filter %.1f, caches %.1f\n",
-			       n, all, m.conns / n, m.half / n, m.live / n, m.caches / n);
-		comma = ",";
-	}
-	if (!opt.json && w->guard[MILLION])
-		printf("of 1,000,000 connections %u found no slot\n", w->refused);
-}
-
-static void report(const struct world *w)
-{
-	if (opt.json)
-		printf("{\"rows\":[");
-	report_rows();
-	if (opt.json)
-		printf("\n],\"memory\":[");
-	report_memory(w);
-	if (opt.json)
-		printf("\n]}\n");
 }
 
 static const char usage_text[] =

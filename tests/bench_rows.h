@@ -117,6 +117,13 @@ static const struct {
 	[NEXT] = { RCV_NXT, 0x3fff },
 };
 
+/* What the service is told to do besides, see bench_policy.h. */
+#define BY_AUTO   1 /* mode auto, armed */
+#define BY_LIMITS 2 /* on sources, address and net */
+#define BY_LISTS  4 /* a few prefixes denied and allowed */
+#define BY_DENIED 8 /* 100,000 addresses of those that SYNs come from denied */
+#define BY_ALL    (BY_AUTO | BY_LIMITS | BY_LISTS)
+
 struct row {
 	const char *name;
 	const char *text;
@@ -132,6 +139,8 @@ struct row {
 	__u32 challenges; /* a second, to each connection */
 	bool fin_waits;   /* some connection's FIN came out of order */
 	__u16 port;       /* 0: the guarded one */
+	__u32 policy;     /* BY_* */
+	const char *than; /* the row it is compared with, which comes before it */
 };
 
 #define FREELY 1000000000
@@ -148,6 +157,20 @@ static const struct row rows[] = {
 	  .reason = SW_TX_SYNACK },
 	{ "syn4-listener", "SYN, engine listener", LISTENER, XDP, 4, LINUX, SYN,
 	  .reason = SW_TX_SYNACK, .port = PORT_LISTENER },
+	{ "syn4-auto", "SYN, mode auto, armed", EMPTY, XDP, 4, LINUX, SYN, .reason = SW_TX_SYNACK,
+	  .policy = BY_AUTO, .than = "syn4" },
+	{ "syn4-limits", "SYN, limits on sources", EMPTY, XDP, 4, LINUX, SYN, .reason = SW_TX_SYNACK,
+	  .policy = BY_LIMITS, .than = "syn4" },
+	{ "syn4-lists", "SYN, deny and allow list", EMPTY, XDP, 4, LINUX, SYN,
+	  .reason = SW_TX_SYNACK, .policy = BY_LISTS, .than = "syn4" },
+	{ "syn4-denied", "SYN, 100,000 addresses around it denied", EMPTY, XDP, 4, LINUX, SYN,
+	  .reason = SW_TX_SYNACK, .policy = BY_DENIED, .than = "syn4" },
+	{ "syn4-all", "SYN, mode auto, limits, lists", EMPTY, XDP, 4, LINUX, SYN,
+	  .reason = SW_TX_SYNACK, .policy = BY_ALL, .than = "syn4" },
+	{ "syn6-auto", "SYN, mode auto, armed, IPv6", EMPTY, XDP, 6, LINUX, SYN,
+	  .reason = SW_TX_SYNACK, .policy = BY_AUTO, .than = "syn6" },
+	{ "syn6-limits", "SYN, limits on sources, IPv6", EMPTY, XDP, 6, LINUX, SYN,
+	  .reason = SW_TX_SYNACK, .policy = BY_LIMITS, .than = "syn6" },
 	{ "known", "established segment, hot", HOST, XDP, 4, TS_ONLY, ACK, ONE, NEXT,
 	  .reason = SW_PASS_KNOWN },
 	{ "known6", "established segment, hot, IPv6", HOST, XDP, 6, TS_ONLY, ACK, ONE, NEXT,
@@ -156,6 +179,14 @@ static const struct row rows[] = {
 	  ACK, EACH, NEXT, .reason = SW_PASS_KNOWN },
 	{ "known-1m", "established segment, random over 1,000,000 connections", MILLION, XDP, 4,
 	  TS_ONLY, ACK, CROWD, NEXT, .reason = SW_PASS_KNOWN },
+	{ "known-limits", "established segment, limits on sources", HOST, XDP, 4, TS_ONLY, ACK, ONE,
+	  NEXT, .reason = SW_PASS_KNOWN, .policy = BY_LIMITS, .than = "known" },
+	{ "known-all", "established segment, mode auto, limits, lists", HOST, XDP, 4, TS_ONLY, ACK,
+	  ONE, NEXT, .reason = SW_PASS_KNOWN, .policy = BY_ALL, .than = "known" },
+	{ "known6-all", "established segment, IPv6, mode auto, limits, lists", HOST, XDP, 6, TS_ONLY,
+	  ACK, ONE, NEXT, .reason = SW_PASS_KNOWN, .policy = BY_ALL, .than = "known6" },
+	{ "known-8k-all", "established segment, random, mode auto, limits, lists", HOST, XDP, 4,
+	  TS_ONLY, ACK, EACH, NEXT, .reason = SW_PASS_KNOWN, .policy = BY_ALL, .than = "known-8k" },
 	{ "ack-ts", "bogus ACK, timestamps", EMPTY, XDP, 4, TS_ONLY, ACK, .reason = SW_DROP_COOKIE },
 	{ "ack-bare", "bogus ACK, no options", EMPTY, XDP, 4, BARE, ACK, .reason = SW_DROP_COOKIE },
 	{ "rst", "bogus RST", EMPTY, XDP, 4, BARE, RST, .reason = SW_DROP_RST },

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guard's maps from outside, byte by byte: `digest MAP`, `flush` all tables, or `end-grace`,
-as if the guard had been attached for long.
+"""The guard's maps from outside, byte by byte: `digest MAP`, `flush` all tables, `end-grace`,
+as if the guard had been attached for long, or `fill N`: as if so many connections to service 1
+were established. No packet finds those, but whoever walks the table does.
 """
 import ctypes
 import hashlib
@@ -8,11 +9,14 @@ import mmap
 import os
 import struct
 import sys
+import time
 
 PIN = "/sys/fs/bpf/synwarden/"
 TABLES = ("conns", "half", "gauges", "tables")
 SYS_BPF, LOOKUP, UPDATE, OBJ_GET, GET_INFO = 321, 1, 2, 7, 15
 GRACE_AT = 56  # grace_until_ns in struct sw_settings
+CONN, GAUGE, USE = "16s16sHHBBBBIIIIII", 128, 40  # struct sw_conn, sizes of sw_gauge, sw_table_use
+ESTABLISHED, CONFIRMED, SERVICE = 6, 1, 1
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,6 +55,25 @@ def flush():
         memory[:] = bytes(len(memory))
 
 
+def add(name, at, n):
+    memory = mapped(name, write=True)
+    struct.pack_into("Q", memory, at, struct.unpack_from("Q", memory, at)[0] + n)
+
+
+def fill(count):
+    """Spread over the whole table, and counted, so that a sweep can free them again."""
+    memory, size = mapped("conns", write=True), struct.calcsize(CONN)
+    slots = (len(memory) - mmap.PAGESIZE) // size  # not all of the last page is the table's
+    now = time.monotonic_ns() // 10**9
+    head, server = bytes(10) + b"\xff\xff", bytes(10) + b"\xff\xff" + bytes((10, 9, 0, 2))
+    for n in range(count):
+        client = head + (0x30000000 + n).to_bytes(4, "big")
+        struct.pack_into(CONN, memory, n * slots // count * size, client, server, 0x4000, 0x5000,
+                         ESTABLISHED, CONFIRMED, SERVICE, 0, now, now, now, 0, 0, 0)
+    add("gauges", SERVICE * GAUGE + ESTABLISHED * 8, count)
+    add("tables", 0, count)
+
+
 def end_grace():
     key, value = ctypes.create_string_buffer(4), ctypes.create_string_buffer(4096)
     attr = struct.pack("IIQQQ", opened("settings"), 0, ctypes.addressof(key),
@@ -63,6 +86,8 @@ def end_grace():
 if __name__ == "__main__":
     if sys.argv[1] == "flush":
         flush()
+    elif sys.argv[1] == "fill":
+        fill(int(sys.argv[2]))
     elif sys.argv[1] == "end-grace":
         end_grace()
     else:

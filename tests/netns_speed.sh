@@ -4,6 +4,8 @@
 # Speed with the guard, as a ratio; both sides take turns.
 # Minutes long and moved by whatever else the machine does, so only with SW_SPEED=1.
 #
+# And what the daemon takes of a machine with a million connections.
+#
 # Two questions, two baselines. What a cookie does to a connection: the same guard in mode
 # monitor, which lets the host make the connection itself. What the guard costs: a device with
 # an XDP program that passes everything, since any XDP on a veth turns large segments off.
@@ -147,6 +149,61 @@ test_established_connections_keep_their_speed() { # D06 @modes @limit=900
 		in_turns 0.98 keepalive 30
 	done
 	stop_nginx
+}
+
+# memory FIELD: of the daemon, in kB
+memory() { sed -n "s/^$1:[ \t]*\([0-9]*\) kB/\1/p" "/proc/$DAEMON/status"; }
+# Kernel and user, to the nanosecond.
+cpu_ns() { cut -d' ' -f1 "/proc/$DAEMON/schedstat"; }
+
+# daemon_cost WHAT SECONDS: share of a core in per cent, and what is resident between two sweeps
+daemon_cost() {
+	local n began cpu share
+	began=$EPOCHREALTIME cpu=$(cpu_ns)
+	: > "$T/memory"
+	for n in $(seq "$2"); do
+		sleep 1
+		echo "$(memory VmRSS) $(memory RssAnon)" >> "$T/memory"
+	done
+	share=$(awk -v ns=$(($(cpu_ns) - cpu)) -v s="$(elapsed "$began")" \
+		'BEGIN { printf "%.3f", ns / s / 1e7 }')
+	say "MEASURED $1: $share % of a core over $2 s, resident $(cut -d' ' -f1 "$T/memory" | median)" \
+		"kB, of its own $(memory RssAnon) kB, most with the tables mapped $(memory VmHWM) kB"
+	expect_le "$1: per cent of a core" "$share" 0.5
+	expect_le "$1: kB resident at rest" "$(cut -d' ' -f1 "$T/memory" | median)" 10240
+	expect_le "$1: kB of its own at the most" "$(cut -d' ' -f2 "$T/memory" | sort -n | tail -n 1)" \
+		10240
+}
+
+established() {
+	guard conns --count -j | jq '[.[] | select(.state == "ESTABLISHED").connections] | add // 0'
+}
+none_established() { [ "$(established)" = 0 ]; }
+
+test_daemon_at_rest_beside_a_million_connections() { # L01 @limit=400
+	local filled timeout late
+	[ "${SW_SPEED-}" = 1 ] || skip "takes minutes: SW_SPEED=1"
+	net_up
+	guard attach s0 --xdp native --connections 1048576 > "$T/attach"
+	guard service add any 80 --mode auto --per-source conns=1000
+	filled=$EPOCHREALTIME
+	sv "$PYTHON" "$HERE/maps.py" fill 1000000
+	start server "$T/daemon" "$SW_BIN" -v run
+	DAEMON=$STARTED
+	wait_until 10 grep -q 'debug: sweep' "$T/daemon" || fail "run: $(cat "$T/daemon")"
+	daemon_cost "a million connections, none due" "${SW_SECONDS:-120}"
+	expect_eq "connections" 1000000 "$(established)"
+	# what is due at a later time than the last look is found at that time all the same
+	timeout=$(awk -v e="$(elapsed "$filled")" 'BEGIN { printf "%d", e + 32 }')
+	guard limit set timeout-established "$timeout"
+	sleep 25
+	expect_eq "connections before their time" 1000000 "$(established)"
+	wait_until 60 none_established
+	late=$(awk -v e="$(elapsed "$filled")" -v t="$timeout" 'BEGIN { print e - t }')
+	say "MEASURED a million of no socket gone $late s after their time"
+	expect_gt "seconds after their time" "$late" 0
+	expect_le "seconds after their time" "$late" 12
+	stop "$DAEMON"
 }
 
 run_tests "$@"

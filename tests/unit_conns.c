@@ -303,6 +303,39 @@ TEST(what_the_host_held_is_asked_for_again_ever_later, "")
 	CHECK_EQ(last, 320);
 }
 
+/* Of any entry as it is now, or as it may become meanwhile: never due while it is left alone. */
+TEST(no_part_rests_beyond_what_is_due, "")
+{
+	__u32 timeout_s[SW_STATE_MAX] = {}, now = 100000;
+
+	CHECK_EQ(sweep_again_in(0, 15), 0);
+	CHECK_EQ(sweep_again_in(-3, 15), 3);
+	CHECK_EQ(sweep_again_in(-300, 15), 15);
+	for (int state = SW_CLOSED; state < SW_STATE_MAX; state++)
+		timeout_s[state] = 7440;
+	CHECK_EQ(sweep_rest(timeout_s, 1 << 17), 0);
+	CHECK_EQ(sweep_rest(timeout_s, 1 << 20), SWEEP_DOUBT_S);
+	timeout_s[SW_TIME_WAIT] = 4;
+	CHECK_EQ(sweep_rest(timeout_s, 1 << 20), 4);
+	for (int i = 0; i < 200000; i++) {
+		enum sw_state state = SW_SYN_SENT + test_random() % (SW_STATE_MAX - SW_SYN_SENT);
+		__u32 idle = test_random() % 200, rest;
+		struct sw_conn c = { .state = state,
+				     .flags = test_random() % 2 ? SW_CONN_CONFIRMED : 0,
+				     .seen_s = now - idle,
+				     .changed_s = now - idle };
+
+		timeout_s[state] = 1 + test_random() % 100;
+		rest = sweep_again_in(conn_overdue(&c, timeout_s, now),
+				      sweep_rest(timeout_s, 1 << 20));
+		if (rest && conn_overdue(&c, timeout_s, now + rest - 1) >= 0)
+			FAIL("state %d, idle %u: due within %u s", state, idle, rest);
+		c.seen_s = c.changed_s = now; /* or one that comes just behind the look */
+		if (conn_overdue(&c, timeout_s, now + sweep_rest(timeout_s, 1 << 20)) >= 0)
+			FAIL("state %d: due before anybody looks", state);
+	}
+}
+
 TEST(tables_have_the_slots_their_connections_need, "")
 {
 	static const __u32 counts[] = { SW_CONNS_MIN, 65, 1000, SW_CONNS, 1000000, SW_CONNS_MAX };

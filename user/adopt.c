@@ -104,7 +104,7 @@ int adopt_rebuild(const struct guard *g)
 	int walked, err = mapio_settings(g, &s);
 
 	if (!err)
-		err = tables_open(g, &t, true);
+		err = tables_open_parts(g, &t);
 	if (err)
 		return err;
 	if (s.live_both) { /* a run before was killed half-way */

@@ -54,19 +54,20 @@ static int sweep_open(const struct opts *o, const char *command, struct guard *g
 
 	if (!err)
 		err = guard_open(g, o->pin);
-	return err ? err : tables_open(g, t, true);
+	return err ? err : tables_open_parts(g, t);
 }
 
 int cmd_sweep(const struct opts *o, int argc, char **argv)
 {
 	autoguard struct guard g = GUARD_INIT;
 	autotables struct tables t = { 0 };
-	struct sweep s = { 0 };
+	autoparts struct sweep_parts parts = { 0 };
+	struct sweep s = { .parts = &parts };
 	int here, err = no_arguments("sweep", argc, argv);
 
 	if (err)
 		return err;
-	if (sweep_open(o, "sweep", &g, &t))
+	if (sweep_open(o, "sweep", &g, &t) || sweep_parts_new(&g, &parts))
 		return EXIT_FAILURE;
 	/* sockets of another namespace would say nothing of these connections */
 	here = dev_here(&g);

@@ -77,19 +77,35 @@ void unmap_array(void *at, size_t element, __u32 count)
 		munmap(at, mapped_size(element, count));
 }
 
-int tables_open(const struct guard *g, struct tables *t, bool change)
+/* Room for the whole array, of which nothing can be read yet. */
+static int reserve_array(size_t element, __u32 count, void *out)
 {
-	static const enum map_id ids[] = {
-		[SW_TABLE_CONNS] = MAP_CONNS,
-		[SW_TABLE_HALF] = MAP_HALF,
-	};
+	void *at = mmap(NULL, mapped_size(element, count), PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	memcpy(out, &at, sizeof(at));
+	return 0;
+}
+
+static const enum map_id table_map[] = {
+	[SW_TABLE_CONNS] = MAP_CONNS,
+	[SW_TABLE_HALF] = MAP_HALF,
+};
+
+static int open_tables(const struct guard *g, struct tables *t, bool change, bool parts)
+{
 	int err = 0;
 
 	memset(t, 0, sizeof(*t));
 	for (__u32 i = 0; i < SW_TABLE_MAX && !err; i++) {
 		t->slots[i] = g->boot.buckets[i] * SW_WAYS;
-		err = map_array(g->map[ids[i]], sizeof(struct sw_conn), t->slots[i], change,
-				&t->slot[i]);
+		if (parts)
+			err = reserve_array(sizeof(struct sw_conn), t->slots[i], &t->slot[i]);
+		else
+			err = map_array(g->map[table_map[i]], sizeof(struct sw_conn), t->slots[i],
+					change, &t->slot[i]);
 	}
 	if (!err)
 		err = map_array(g->map[MAP_GAUGES], sizeof(struct sw_gauge), SW_MAX_SERVICES,
@@ -104,6 +120,33 @@ int tables_open(const struct guard *g, struct tables *t, bool change)
 	if (err)
 		tables_close(t);
 	return err;
+}
+
+int tables_open(const struct guard *g, struct tables *t, bool change)
+{
+	return open_tables(g, t, change, false);
+}
+
+int tables_open_parts(const struct guard *g, struct tables *t)
+{
+	return open_tables(g, t, true, true);
+}
+
+/* In its place, so that slots are found by the same index. */
+int tables_part(const struct guard *g, const struct tables *t, enum sw_table table, __u32 part,
+		bool show)
+{
+	__u32 first = part * TABLE_PART, left = t->slots[table] - first;
+	size_t size = mapped_size(sizeof(struct sw_conn), left < TABLE_PART ? left : TABLE_PART);
+	void *at = &t->slot[table][first];
+
+	if (show)
+		at = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			  g->map[table_map[table]], (off_t)(first * sizeof(struct sw_conn)));
+	else
+		at = mmap(at, size, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	return at == MAP_FAILED ? log_err(-errno, "map a part of the connection tables") : 0;
 }
 
 void tables_close(struct tables *t)
@@ -207,14 +250,21 @@ static bool slot_read(const struct tables *t, unsigned int table, __u32 at, stru
 	return false;
 }
 
+bool walk_within(struct walk *w, __u32 end, struct conn *conn)
+{
+	while (w->at < end)
+		if (slot_read(w->t, w->table, w->at++, conn))
+			return true;
+	return false;
+}
+
 bool walk_next(struct walk *w, struct conn *conn)
 {
 	for (; w->table < SW_TABLE_MAX; w->table++) {
 		__u32 slots = load(&w->t->use[w->table].used) ? w->t->slots[w->table] : 0;
 
-		while (w->at < slots)
-			if (slot_read(w->t, w->table, w->at++, conn))
-				return true;
+		if (walk_within(w, slots, conn))
+			return true;
 		w->at = 0;
 	}
 	return false;

@@ -40,6 +40,14 @@ void tables_size(struct sw_boot *boot, __u32 connections);
 
 /* Maps them, to be read, or changed as well. The descriptors of g may be closed afterwards. */
 int tables_open(const struct guard *g, struct tables *t, bool change);
+/*
+ * To be changed, without the slots of connections: these are mapped by parts, one at a time, while
+ * they are looked at. Each page that is mapped costs as much as a look at all that is in it.
+ */
+int tables_open_parts(const struct guard *g, struct tables *t);
+#define TABLE_PART 16384U /* slots: 1 MiB */
+int tables_part(const struct guard *g, const struct tables *t, enum sw_table table, __u32 part,
+		bool show);
 void tables_close(struct tables *t);
 
 void tables_use(const struct tables *t, enum sw_table table, struct sw_table_use *use);
@@ -61,6 +69,8 @@ struct walk {
 #define WALK(tables) ((struct walk){ .t = (tables) })
 
 bool walk_next(struct walk *w, struct conn *conn);
+/* Of one table, up to that slot. */
+bool walk_within(struct walk *w, __u32 end, struct conn *conn);
 /* Reads the slot again; false when the connection left it. */
 bool conn_again(const struct tables *t, struct conn *conn);
 
@@ -102,19 +112,43 @@ long conn_overdue(const struct sw_conn *c, const __u32 timeout_s[SW_STATE_MAX], 
 #define SWEEP_AGAIN_MAX_S 320
 bool sweep_asks(long overdue, __u32 asked_ago_s);
 
+/*
+ * What is known of the parts of the tables from one sweep to the next: when the first entry that
+ * is in it now will be due. One that comes or changes later is not due before the shortest
+ * timeout has passed, so until then nobody need look.
+ */
+struct sweep_parts {
+	struct sweep_part {
+		__u32 again_s;
+		bool looked; /* at, by this sweep */
+	} * part[SW_TABLE_MAX];
+	__u32 timeout_s[SW_STATE_MAX]; /* that again_s goes by */
+};
+#define autoparts __attribute__((cleanup(sweep_parts_free)))
+
+int sweep_parts_new(const struct guard *g, struct sweep_parts *parts);
+void sweep_parts_free(struct sweep_parts *parts);
+/* Of an entry that is overdue by so much: seconds until somebody should look. Pure. */
+__u32 sweep_again_in(long overdue, __u32 least);
+/* The longest that a part may be left alone. Pure. */
+__u32 sweep_rest(const __u32 timeout_s[SW_STATE_MAX], __u32 slots);
+
 struct sweep {
+	struct sweep_parts *parts;
 	bool may_ask;     /* the host, by a walk over its sockets */
 	bool rebuild;     /* the presence filter on that walk: needs the lock (lock_take) */
 	__u32 asked_at_s; /* when the host was last asked, 0: never. Updated */
 	/* what was done */
 	bool asked;
-	__u32 looked;
-	__u32 due; /* and not CLOSED: for the host to say */
+	__u32 looked; /* entries of the parts that had to be looked at */
+	__u32 due;    /* and not CLOSED: for the host to say */
 	__u32 held;
 	__u32 freed[SW_STATE_MAX];
 };
 
-/* One pass over both tables. An entry that the host holds is never freed. */
+/*
+ * One pass over both tables, opened by parts. An entry that the host holds is never freed.
+ */
 int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s);
 
 struct adopted {
