@@ -114,17 +114,9 @@ static __u32 guarded(const struct daemon *d)
 
 /* --- sweeping ----------------------------------------------------------------------------- */
 
-static __u64 cpu_us(void)
+static void note_rebuilt(struct daemon *d, __u32 now, __u64 took_ns)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (__u64)ts.tv_sec * 1000000 + (__u64)ts.tv_nsec / 1000;
-}
-
-static void note_rebuilt(struct daemon *d, __u32 now, __u64 took_us)
-{
-	__u64 rest_s = took_us * REBUILD_SHARE / 1000000;
+	__u64 rest_s = took_ns * REBUILD_SHARE / 1000000000;
 
 	d->rebuilt_at_s = now;
 	d->rebuild_in_s = rest_s > REBUILD_MAX_S ? REBUILD_MAX_S : (__u32)rest_s;
@@ -135,7 +127,7 @@ static void note_rebuilt(struct daemon *d, __u32 now, __u64 took_us)
 static int sweep_turn(struct daemon *d)
 {
 	struct sweep next = { .parts = &d->parts, .asked_at_s = d->sweep.asked_at_s };
-	__u64 began_us = cpu_us();
+	__u64 began_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	__u32 now = conn_now();
 	autolock int lock = -1;
 	autotables struct tables t = { 0 };
@@ -155,7 +147,7 @@ static int sweep_turn(struct daemon *d)
 	if (!err && guard_is_pinned(&d->g))
 		err = table_sweep(&d->g, &t, &next);
 	if (!err && next.rebuild)
-		note_rebuilt(d, now, cpu_us() - began_us);
+		note_rebuilt(d, now, clock_ns(CLOCK_PROCESS_CPUTIME_ID) - began_ns);
 	d->sweep = next;
 	if (!err && d->o->json)
 		sweep_json(&d->sweep);
