@@ -196,6 +196,13 @@ offloads() { at "$1" ethtool -K "$2" tx "$3" tso "$3" gso "$3" > /dev/null; }
 # --- guard --------------------------------------------------------------------------------
 guard() { sv "$SW_BIN" "$@"; }
 
+# by SESSION COMMAND...: as if run in that ssh session
+by() {
+	local session=$1
+	shift
+	sv env SSH_CONNECTION="$session" "$SW_BIN" "$@"
+}
+
 # guard_up MODE [PORT...]: for all addresses, enforcing
 guard_up() {
 	local mode=$1 port

@@ -35,8 +35,8 @@ expected_skips()
 	^netns speed: .*: takes minutes: SW_SPEED=1	speed is a ratio, measured by hand and by make bench
 	^netns path: .*: takes 140 s of waiting: SW_LONG=1	the prog ring forges old epochs; the real wait is by hand
 	^netns conns: .*: takes 6 minutes and 12 GB of memory: SW_LONG=1	the same with 40 live connections runs always
-	^netns policy: ssh .*: .*ssh.* is not installed	a server that listens under the name of sshd is tried always
 	^netns fault: .*: no memory controller of cgroups here	in a container without one there is no limit to meet
+	^netns lockout: ssh .*: .*ssh.* is not installed	a server that listens under the name of sshd is tried always
 	^kernel .*: waits for the clock	real seconds are the same on every kernel
 	END
 	[ -z "${SW_ALLOW_SKIP-}" ] || printf '%s\tasked for by SW_ALLOW_SKIP\n' "$SW_ALLOW_SKIP"
@@ -281,7 +281,7 @@ netns_files()
 		name=$(basename "$f")
 		case $name in
 		*_lib.sh | 'netns_*.sh') continue ;;
-		netns_config.sh | netns_devices.sh | netns_policy.sh | netns_unit.sh) lane=beside ;;
+		netns_config.sh | netns_devices.sh | netns_lockout.sh | netns_policy.sh | netns_unit.sh) lane=beside ;;
 		netns_handshake.sh) lane=here ;;
 		*) lane=alone ;;
 		esac
