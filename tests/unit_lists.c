@@ -411,3 +411,50 @@ TEST(a_session_is_cut_as_the_programs_would_cut_it, "P06")
 	cut_is(&any, &set, &lists, 0);
 	list_set_free(&lists);
 }
+
+static void limit_is(struct services *set, enum sw_level level, unsigned int conns,
+		     enum sw_over_action over)
+{
+	set->slot[1].limit[level].conns = conns;
+	set->slot[1].over = over;
+}
+
+TEST(a_limit_cuts_a_session_that_is_at_it, "P06")
+{
+	struct services set = { 0 };
+	struct list_set lists = { 0 };
+	struct session who;
+
+	session(&who, "192.0.2.7 50000 198.51.100.1 22");
+	CHECK_EQ(who.conns[SW_LEVEL_HOST], 1);
+	CHECK_EQ(who.conns[SW_LEVEL_NET], 1);
+	who.conns[SW_LEVEL_HOST] = 2;
+	who.conns[SW_LEVEL_NET] = 5;
+	service(&set, 1, "any", "22", SW_MODE_AUTO);
+	limit_is(&set, SW_LEVEL_HOST, 3, SW_OVER_BAN);
+	cut_is(&who, &set, &lists, 0);
+	limit_is(&set, SW_LEVEL_HOST, 2, SW_OVER_BAN);
+	cut_is(&who, &set, &lists, 1);
+	limit_is(&set, SW_LEVEL_HOST, 1, SW_OVER_DROP);
+	cut_is(&who, &set, &lists, 1);
+	limit_is(&set, SW_LEVEL_HOST, 1, SW_OVER_COUNT);
+	cut_is(&who, &set, &lists, 0);
+	limit_is(&set, SW_LEVEL_HOST, 0, SW_OVER_BAN);
+	set.slot[1].limit[SW_LEVEL_HOST].new_pps = 1; /* has room again in a second */
+	cut_is(&who, &set, &lists, 0);
+	limit_is(&set, SW_LEVEL_NET, 5, SW_OVER_DROP);
+	cut_is(&who, &set, &lists, 1);
+	set.slot[1].mode = SW_MODE_MONITOR;
+	cut_is(&who, &set, &lists, 0);
+	set.slot[1].mode = SW_MODE_ALWAYS;
+	add(&lists, SW_LIST_ALLOW, 1, "192.0.2.0/24", 0);
+	cut_is(&who, &set, &lists, 0);
+	lists.count = 0;
+	add(&lists, SW_LIST_FAIL_SAFE, 0, "192.0.2.7", NOW + 1);
+	cut_is(&who, &set, &lists, 0);
+	lists.count = 0;
+	cut_is(&who, &set, &lists, 1);
+	set.fail_safe[0] = 22;
+	cut_is(&who, &set, &lists, 0);
+	list_set_free(&lists);
+}
