@@ -91,7 +91,7 @@ commands_of_a_diff_bring_what_it_says() {
 	local command
 	file other <<- 'END'
 		services: [{ prefix: any, ports: 9999 }]
-		limits:
+		limits: {}
 		lists: { deny: { entries: [192.0.2.1] } }
 		fail-safe: { sources: [192.0.2.9] }
 	END
