@@ -289,6 +289,8 @@ static int detach_some(struct guard *g, const char *pin, int argc, char **argv)
 
 	if (!err && dev_here(g) < 0)
 		err = -EXDEV;
+	if (!err)
+		err = guard_end_drain(g);
 	for (int i = 0; i < argc && !err; i++)
 		err = detach_one(g, argv[i]);
 	if (!err)

@@ -157,6 +157,7 @@ static int on_sweep(struct daemon *d)
 	if (!still_there(d))
 		return 0;
 	pending_poll(&d->g);
+	guard_mend_drain(&d->g);
 	/* an upgrade may have replaced them */
 	err = guard_reopen_programs(&d->g);
 	lists_expire(&d->g, &d->expire_at_s); /* what fails has been said, and is tried again */
