@@ -288,9 +288,11 @@ int adopt_run(const struct guard *g);
 /*
  * For whoever does more around the walk: one at a time for each guard, as two would take away
  * each other's marks and count what stalls twice. A descriptor that ends the lock with its
- * close, or -errno.
+ * close, or -errno: -EBUSY after so long, as the one that has it may have been stopped; unsaid
+ * if it does not wait.
  */
-int adopt_lock(const struct guard *g);
+#define ADOPT_WAIT_MS 5000
+int adopt_lock(const struct guard *g, __u32 wait_ms);
 /* Under adopt_lock(): what adopt_run() does. */
 int adopt_rebuild(const struct guard *g);
 /* Under adopt_lock(): only walks; entries whose socket is found are marked SW_CONN_HELD. */

@@ -301,6 +301,7 @@ void pending_poll(const struct guard *g)
 {
 	autolock int lock = -1;
 
-	if (!pending_look(g) && !lock_take(&lock))
+	/* another run has the lock, and may be stopped: at the next turn */
+	if (!pending_look(g) && !lock_try(&lock))
 		pending_clear(g);
 }

@@ -97,7 +97,7 @@ static void free_due(const struct tables *t, struct sweep *s, const __u32 *timeo
 
 int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 {
-	autoclose int lock = adopt_lock(g);
+	autoclose int lock = adopt_lock(g, s->no_wait ? 0 : ADOPT_WAIT_MS);
 	struct services services;
 	struct sw_settings set;
 	__u32 now = conn_now();
@@ -125,7 +125,7 @@ int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 
 int table_adopt(const struct guard *g, const struct tables *t, struct adopted *a)
 {
-	autoclose int lock = adopt_lock(g);
+	autoclose int lock = adopt_lock(g, ADOPT_WAIT_MS);
 	struct sw_table_use use;
 	struct walk w = WALK(t);
 	struct conn conn;
