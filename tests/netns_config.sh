@@ -91,7 +91,7 @@ commands_of_a_diff_bring_what_it_says() {
 	local command
 	file other <<- 'END'
 		services: [{ prefix: any, ports: 9999 }]
-		limits:
+		limits: {}
 		lists: { deny: { entries: [192.0.2.1] } }
 		fail-safe: { sources: [192.0.2.9] }
 	END
@@ -247,6 +247,7 @@ test_unconfirmed_configuration_is_taken_back() { # K10 L03
 	guard fail-safe port add 22
 	guard apply "$T/web" --confirm 2 2> "$T/said"
 	expect_in "what to do" "synwarden confirm" "$(cat "$T/said")"
+	expect_in "what it hangs on" "no daemon runs" "$(cat "$T/said")"
 	same web
 	expect_in "status" "s left to confirm" "$(guard status)"
 	expect_exit "a second apply" 1 guard apply "$T/one"
@@ -303,7 +304,9 @@ test_roll_back_survives_the_terminal() { # N05 L01
 test_overdue_roll_back_is_made_by_the_next_command() { # N05 L01
 	two_files
 	guard apply "$T/web" --confirm 1 2> /dev/null
-	kill -KILL "$(waiters)"
+	# the end of a machine, or of the session's scope, does not wait for it
+	kill -TERM "$(waiters)"
+	wait_until 1 no_waiters || fail "SIGTERM does not end the process that waits"
 	sleep 1.2
 	expect_in "status" "what ran before is due" "$(guard status)"
 	expect_exit "confirm, too late" 1 guard confirm
@@ -342,7 +345,8 @@ test_daemon_reloads_the_file_and_takes_back_what_is_overdue() { # N05 L01 L12
 	wait_until 5 grep -q "before stays in force" "$T/daemon" || fail "$(cat "$T/daemon")"
 	expect_in "reload" "one:2:11: limits: unknown key 'ask-rat'" "$(cat "$T/daemon")"
 	expect_eq "services" "any 81 monitor" "$(services)"
-	guard apply "$T/web" --confirm 1 2> /dev/null
+	guard apply "$T/web" --confirm 1 2> "$T/said"
+	if grep "no daemon runs" "$T/said"; then fail "one does"; fi
 	kill -KILL "$(waiters)"
 	wait_until 5 not_waiting || fail "$(cat "$T/daemon")"
 	expect_eq "services" "any 81 monitor" "$(services)"

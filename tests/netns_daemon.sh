@@ -5,31 +5,8 @@
 # forgets (netns_conns.sh), the unit (netns_unit.sh). SW_LONG=1: the long forms, 4 minutes.
 
 set -euo pipefail
-# shellcheck source=tests/netns_lib.sh
-source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
-
-# daemon_up ARGS...: until it has looked at its devices; DAEMON is its process
-daemon_up() {
-	start server "$T/daemon" "$SW_BIN" -v run "$@"
-	DAEMON=$STARTED
-	wait_until 10 grep -q 'debug: sweep' "$T/daemon" || fail "run: $(cat "$T/daemon")"
-}
-
-# The daemon ends as asked, and leaves the guard.
-daemon_down() {
-	local status=0
-	kill -TERM "$DAEMON"
-	wait "$DAEMON" || status=$?
-	expect_eq "exit of the daemon, $(tail -n 5 "$T/daemon")" 0 "$status"
-	expect_eq "armed without the daemon" true "$(guard status -j | field armed)"
-}
-
-said() { grep -q -- "$1" "$T/daemon"; }
-expect_said() { wait_until "${2:-3}" said "$1" || fail "not said: '$1': $(cat "$T/daemon")"; }
-
-said_more() { [ "$(grep -c -- "$1" "$T/daemon")" -gt "$2" ]; }
-told() { grep -qE -- "$1" "$T/told"; }
-key_is_pending() { [ "$(guard key show -j | field pending)" = true ]; }
+# shellcheck source=tests/netns_daemon_lib.sh
+source "$(dirname "$(readlink -f "$0")")/netns_daemon_lib.sh"
 
 # long SHORT LONG: seconds
 long() { [ "${SW_LONG-}" = 1 ] && echo "$2" || echo "$1"; }
@@ -276,38 +253,6 @@ test_second_daemon_is_refused() { # L03
 	guard detach --all
 	expect_said "is gone" 7
 	wait "$DAEMON" || fail "exit of a daemon without a guard: $?"
-}
-
-test_service_manager_is_told() { # L12
-	local n
-	net_up
-	guard_up "$MODE" 80
-	cat > "$T/listen.py" <<-END
-		import socket, sys
-		sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-		sock.bind("$T/notify")
-		print("ready", flush=True)
-		while True:
-		    print(sock.recv(4096).decode().replace("\n", " "), flush=True)
-	END
-	start server "$T/told" "$PYTHON" "$T/listen.py"
-	wait_until 5 grep -q ready "$T/told"
-	NOTIFY_SOCKET=$T/notify WATCHDOG_USEC=600000 daemon_up --rotate-keys 1
-	for n in '^READY=1 STATUS=1 device guarded, 0 waited for$' '^WATCHDOG=1$'; do
-		wait_until 3 told "$n" || fail "not told: $n: $(cat "$T/told")"
-	done
-	kill -HUP "$DAEMON"
-	wait_until 3 told '^RELOADING=1 MONOTONIC_USEC=[0-9]+$' || fail "no reload: $(cat "$T/told")"
-	wait_until 3 told '^READY=1$' || fail "not ready again: $(cat "$T/told")"
-	expect_said "reload"
-	sv ip link del s0
-	wait_until 3 told '^STATUS=0 devices guarded, 1 waited for$' || fail "$(cat "$T/told")"
-	wait_until 5 key_is_pending || fail "the key was not rotated: $(cat "$T/daemon")"
-	sleep 1
-	expect_ge "watchdog messages" "$(grep -c WATCHDOG "$T/told")" 3
-	daemon_down
-	wait_until 3 told '^STOPPING=1$' || fail "no end: $(cat "$T/told")"
-	unset "PASS[c0]"
 }
 
 test_daemon_gives_up_privileges() { # N01 N02

@@ -57,7 +57,7 @@ cgroups_remove() {
 # A root that has the machine's /usr, our program, and the unit as it is installed
 make_root() {
 	local root=$T/root dir
-	mkdir -p "$root"/{usr,run,tmp,var/log,proc,sys,dev,opt/sbin,etc/default} \
+	mkdir -p "$root"/{usr,run,tmp,var/log,proc,sys,dev,opt/sbin,etc/default,etc/synwarden} \
 		"$root/etc/systemd/system/synwarden.service.d"
 	for dir in bin sbin lib lib64; do
 		[ ! -e /usr/$dir ] || ln -s usr/$dir "$root/$dir"
@@ -67,10 +67,11 @@ make_root() {
 	cp "$SW_BIN" "$root/opt/sbin/"
 	sed 's,/usr/local/sbin/,/opt/sbin/,' "$UNIT" > "$root/etc/systemd/system/synwarden.service"
 	printf '[Service]\n%s\n' StandardOutput=append:/var/log/guard StandardError=append:/var/log/guard \
-		WatchdogSec=2 TimeoutAbortSec=1 \
+		WatchdogSec=2 TimeoutAbortSec=1 RestartSec=100ms \
 		> "$root/etc/systemd/system/synwarden.service.d/log.conf"
 	printf '[Unit]\nWants=synwarden.service\n' > "$root/etc/systemd/system/lab.target"
-	echo SYNWARDEN_DEVICES=s0 > "$root/etc/default/synwarden"
+	echo "SYNWARDEN_DEVICES=s0 late0" > "$root/etc/default/synwarden"
+	echo 'services: [{ prefix: any, ports: 80, mode: always }]' > "$root/etc/synwarden/synwarden.yaml"
 }
 
 # systemd as process 1 of a container; INIT is its process out here
@@ -92,7 +93,44 @@ init_is_there() { INIT=$(pgrep -P "$NSPAWN" -x systemd | head -n 1) && [ -n "$IN
 ctl() { nsenter -t "$INIT" -m -p -- systemctl "$@" 2>&1; }
 is_active() { [ "$(ctl is-active synwarden)" = active ]; }
 main_pid() { ctl show -P MainPID synwarden; }
-is_restarted() { is_active && [ "$(main_pid)" != "$1" ]; }
+# whose process was $1: in this order, as it may end between two questions
+is_restarted() {
+	local now
+	now=$(main_pid)
+	[ "$now" != 0 ] && [ "$now" != "$1" ] && is_active
+}
+# shellcheck disable=SC2053 # a pattern
+ctl_says() { [[ $(ctl show -P StatusText synwarden) = $1 ]]; }
+status_is() { wait_until "${2:-3}" ctl_says "$1" || fail "status: $(ctl status synwarden): $(log)"; }
+
+# What a boot needs: nothing gives up, and whoever cannot be found a way back is told.
+boot_is_in_force() {
+	expect_eq "services of the file" "any 80 always" \
+		"$(guard service list -j | jq -r '.[] | "\(.service) \(.mode)"')"
+	expect_in "way back" "no fail-safe port was found" "$(log)"
+	expect_eq "starts that are allowed" 0 "$(ctl show -P StartLimitIntervalUSec synwarden)"
+	expect_in "between them" RestartSec=5 "$(cat "$UNIT")"
+	status_is "1 device guarded, 1 waited for"
+	sv ip link add late0 type veth peer name late1
+	status_is "2 devices guarded, 0 waited for" 8
+	sv ip link del late0
+	status_is "1 device guarded, 1 waited for" 8
+}
+
+reload_tells_what_became_of_it() {
+	local file=$T/root/etc/synwarden/synwarden.yaml
+	ctl reload synwarden
+	wait_until 5 grep -q "file is in force" "$T/root/var/log/guard" || fail "no reload: $(log)"
+	chown 1234 "$file"
+	chmod 600 "$file"
+	ctl reload synwarden
+	status_is "RELOAD FAILED: /etc/synwarden/synwarden.yaml: Permission denied; 1 device guarded*"
+	chown 0 "$file"
+	ctl reload synwarden
+	status_is "1 device guarded*"
+	is_active || fail "not active after a reload: $(log)"
+}
+
 is_stopped() { [ "$(ctl is-active synwarden)" = inactive ]; }
 log() { cat "$T/root/var/log/guard" 2> /dev/null; }
 
@@ -106,22 +144,23 @@ test_unit_runs_under_systemd() { # N01 L01 L12 @limit=90
 	groups=$(cgroups | tr '\n' ' ')
 	container_up
 	wait_until 30 is_active || fail "not active: $(ctl status synwarden): $(log): $(cat "$T/console")"
-	guard service add any 80 --mode always
+	boot_is_in_force
 	family 4
 	expect_eq "page" alive "$(fetch "$URL")"
 	expect_eq "handed over" 1 "$(packets tc_handed_over)"
-	expect_eq "status" "1 device guarded, 0 waited for" "$(ctl show -P StatusText synwarden)"
+	# a daemon that begins again is no boot
+	guard limit set ask-rate 77
+	guard service add any 81
 	pid=$(main_pid)
 	ctl kill --kill-whom=main -s KILL synwarden
 	wait_until 10 is_restarted "$pid" || fail "not restarted: $(ctl status synwarden): $(log)"
 	expect_eq "page after the restart" alive "$(fetch "$URL")"
+	expect_eq "services after the restart" 2 "$(guard service list -j | jq length)"
 	# one that hangs is found out
 	pid=$(main_pid)
 	ctl kill --kill-whom=main -s STOP synwarden
 	wait_until 15 is_restarted "$pid" || fail "no watchdog: $(ctl status synwarden): $(log)"
-	ctl reload synwarden
-	wait_until 5 grep -q reload "$T/root/var/log/guard" || fail "no reload: $(log)"
-	is_active || fail "not active after a reload: $(log)"
+	reload_tells_what_became_of_it
 	# in the sandbox too: attached again when the device comes back
 	sv ip link del s0
 	stop "${PASS[c0]}"

@@ -258,15 +258,32 @@ TEST(empty_files_and_empty_sections_are_good, "N05")
 		"\n",
 		"# nothing\n",
 		"---\n",
-		"services:\nlimits:\ndevices:\n",
-		"limits: {}\n",
-		"lists:\n  deny:\n    entries:\n",
+		"---\n# nothing\n",
+		"services: []\nlimits: {}\ndevices: []\nlists: {}\nfail-safe: {}\n",
+		"lists:\n  deny:\n    entries: []\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		test_context("'%s'", good[i]);
 		check_text(faults_of(good[i]), "");
 	}
+}
+
+/* Whoever takes out all entries by '#' means to leave them; to end them takes a word. */
+TEST(section_with_nothing_below_it_is_an_error, "N05")
+{
+	one_fault("engine: auto\nservices:\n#  - prefix: any\n",
+		  "2:1: services: a list expected, not nothing: '[]' for none, or no such line");
+	one_fault("lists:\n#  deny:\n",
+		  "1:1: lists: a map expected, not nothing: '{}' for none, or no such line");
+	one_fault("limits:\n#  ask-rate: 5\n",
+		  "1:1: limits: a map expected, not nothing: '{}' for none, or no such line");
+	one_fault("fail-safe:\n",
+		  "1:1: fail-safe: a map expected, not nothing: '{}' for none, or no such line");
+	one_fault("devices:\n",
+		  "1:1: devices: a list expected, not nothing: '[]' for none, or no such line");
+	one_fault("lists:\n  deny:\n    entries:\n",
+		  "3:5: entries: a list expected, not nothing: '[]' for none, or no such line");
 }
 
 TEST(json_is_read_as_well, "N05")
@@ -331,6 +348,24 @@ static char *written(const struct config *c)
 	return text;
 }
 
+/* With the first '#' taken away, in place, from "#section:" to the next empty line. */
+static const char *uncommented(char *text)
+{
+	bool inside = false;
+	char *to = text;
+
+	for (const char *at = text; *at;) {
+		size_t len = strcspn(at, "\n") + 1;
+
+		inside = *at == '#' && (inside || (at[1] >= 'a' && at[1] <= 'z'));
+		memmove(to, at + inside, len - inside);
+		to += len - inside;
+		at += len;
+	}
+	*to = '\0';
+	return text;
+}
+
 TEST(shipped_file_holds_every_setting_with_its_default, "N05")
 {
 	autofree char *shipped = NULL, *fresh = NULL;
@@ -338,7 +373,7 @@ TEST(shipped_file_holds_every_setting_with_its_default, "N05")
 	autoconfig struct config c, want;
 	struct sw_service s = { 0 };
 	const char *repo = getenv("SW_BUILD");
-	char path[4096], *example;
+	char path[4096];
 	size_t len;
 
 	snprintf(path, sizeof(path), "%s%s" DEFAULT_FILE, repo ? repo : "", repo ? "/../" : "");
@@ -349,25 +384,27 @@ TEST(shipped_file_holds_every_setting_with_its_default, "N05")
 	config_default(&want);
 	CHECK_EQ(config_diff(&want, &c, NULL, NULL), 0);
 	CHECK_EQ(config_diff(&c, &want, NULL, NULL), 0);
+	/* whoever applies it as it is loses nothing of what runs */
+	CHECK_EQ(c.has, CONFIG_DEVICES | CONFIG_ENGINE | CONFIG_CONNECTIONS);
 	for (size_t i = 0; i < limits_count; i++) {
 		char line[64];
 
-		snprintf(line, sizeof(line), "\n  %s: %u\n", limits[i].name, limits[i].fallback);
+		snprintf(line, sizeof(line), "\n#  %s: %u\n", limits[i].name, limits[i].fallback);
 		test_context("%s", limits[i].name);
 		CHECK(strstr(shipped, line));
 	}
 	test_context("file");
-	want.has &= ~CONFIG_FAIL_SAFE;
+	want.has = c.has;
 	fresh = written(&want);
 	check_text(shipped, fresh);
+	/* what is behind the first '#' of a line is good, and says what is the default */
+	CHECK_EQ(parse(&c, uncommented(shipped), &f), 0);
+	CHECK_EQ(c.has & ~CONFIG_FAIL_SAFE,
+		 want.has | CONFIG_SERVICES | CONFIG_LIMITS | CONFIG_LISTS);
+	for (size_t i = 0; i < limits_count; i++)
+		CHECK_EQ(limit_get(&limits[i], &c.limits), limits[i].fallback);
+	CHECK_EQ(c.lists.count, 0);
 	/* its example of a service is a new one */
-	example = strstr(shipped, "#  - prefix: any");
-	REQUIRE(example);
-	strcpy(strstr(example, "services:"), "");
-	for (char *at = example; (at = strchr(at, '#'));)
-		*at = ' ';
-	snprintf(path, sizeof(path), "services:\n%s", example);
-	CHECK_EQ(parse(&c, path, &f), 0);
 	service_defaults(&s);
 	CHECK_EQ(c.services, 1);
 	CHECK_EQ(c.service[0].service.mode, SW_MODE_MONITOR);

@@ -53,15 +53,26 @@ static int sockets_walk(const struct guard *g)
 	return len < 0 ? log_err(-errno, "walk the sockets") : 0;
 }
 
-int adopt_lock(const struct guard *g)
+int adopt_lock(const struct guard *g, __u32 wait_ms)
 {
 	autoclose int fd = open(g->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const __u32 step_ms = 10;
 
 	if (fd < 0)
 		return log_err(-errno, "open %s", g->dir);
-	while (flock(fd, LOCK_EX))
-		if (errno != EINTR)
+	for (__u32 ms = 0; flock(fd, LOCK_EX | LOCK_NB); ms += step_ms) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
 			return log_err(-errno, "lock %s", g->dir);
+		if (ms < wait_ms)
+			usleep(step_ms * 1000);
+		else if (wait_ms)
+			return log_refuse(-EBUSY,
+					  "another run walks over the sockets for %u s: "
+					  "was it stopped?",
+					  wait_ms / 1000);
+		else
+			return -EBUSY;
+	}
 	return TAKE_FD(fd);
 }
 
@@ -138,7 +149,7 @@ int adopt_rebuild(const struct guard *g)
 
 int adopt_run(const struct guard *g)
 {
-	autoclose int lock = adopt_lock(g);
+	autoclose int lock = adopt_lock(g, ADOPT_WAIT_MS);
 
 	return lock < 0 ? lock : adopt_rebuild(g);
 }

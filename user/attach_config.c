@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "config_run.h"
@@ -13,7 +14,7 @@ static int check_devices(const struct opts *o, const struct config *c)
 	autofaults struct faults f = { 0 };
 
 	for (__u32 i = 0; i < c->devices; i++)
-		if (!if_nametoindex(c->device[i].name))
+		if (!(o->given & OPT_BOOT) && !if_nametoindex(c->device[i].name))
 			faults_add(&f, c->device[i].at, "no device '%s' in this network namespace",
 				   c->device[i].name);
 	if (!c->devices)
@@ -30,6 +31,11 @@ int attach_config(struct opts *o, struct config *c, int *argc, char ***argv,
 
 	if (o->given & OPT_FORCE && !o->config)
 		return log_usage("attach takes --force with --config only");
+	/* a machine may be set up without one */
+	if (o->config && o->given & OPT_BOOT && access(o->config, F_OK) && errno == ENOENT) {
+		log_note("%s is not there: nothing is configured but by commands", o->config);
+		o->config = NULL;
+	}
 	if (!o->config)
 		return 0;
 	if (config_read_file(c, o->config)) {
@@ -63,11 +69,24 @@ enum xdp_mode attach_mode(const struct opts *o, const char *name)
 	return o->xdp;
 }
 
+/* What was changed by commands since the boot is not undone because the daemon begins again. */
+void attach_config_keep(struct opts *o, const struct opts *given)
+{
+	o->given = given->given & ~(__u64)OPT_CONFIG;
+	o->engine = given->engine;
+	o->connections = given->connections;
+}
+
 int attach_configure(const struct guard *g, const struct opts *o)
 {
+	const unsigned int policy = CONFIG_SERVICES | CONFIG_LIMITS | CONFIG_LISTS |
+				    CONFIG_FAIL_SAFE;
 	int err;
 
-	if (!o->file)
+	if (!o->file || !(o->given & OPT_CONFIG))
+		return 0;
+	/* as it is installed: it is in nobody's mind, and no reload shall come back to it */
+	if (o->given & OPT_BOOT && !(o->file->has & policy))
 		return 0;
 	err = pending_clear(g);
 	if (!err)

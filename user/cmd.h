@@ -37,6 +37,7 @@ enum opt {
 	OPT_CONFIG = 1 << 19,
 	OPT_CONFIRM = 1 << 20,
 	OPT_DRY_RUN = 1 << 21,
+	OPT_BOOT = 1 << 22,
 	OPT_ARM = 1 << 30,
 	OPT_PER_SOURCE = 1ULL << 31,
 	OPT_PER_NET = 1ULL << 32,
@@ -119,6 +120,8 @@ struct config;
 int attach_config(struct opts *o, struct config *c, int *argc, char ***argv,
 		  char *names[SW_MAX_DEVS]);
 enum xdp_mode attach_mode(const struct opts *o, const char *name);
+/* With --boot, for a guard that is there: devices alone are taken from the file. */
+void attach_config_keep(struct opts *o, const struct opts *given);
 /* Before the guard is armed; does nothing without --config. */
 int attach_configure(const struct guard *g, const struct opts *o);
 /* The one word FILE may be, or the default. 0, or the exit code of a complaint. */

@@ -6,6 +6,7 @@
 
 #include "cmd.h"
 #include "config_run.h"
+#include "only_one.h"
 #include "pending.h"
 #include "util.h"
 
@@ -41,11 +42,17 @@ static int apply(const struct opts *o, const struct guard *g, const struct confi
 
 	if (err)
 		return log_refuse(err, "what ran before stays in force");
-	if (o->given & OPT_CONFIRM)
+	if (o->given & OPT_CONFIRM) {
+		/* first, as what to do is looked for in the last line */
+		if (!only_one_runs(g))
+			log_note("no daemon runs: what ran before comes back by a process of this "
+				 "session alone, or with the next command");
 		log_note(
 			"'synwarden confirm' within %u s keeps it, else what ran before comes back",
 			o->confirm_s);
+	}
 	applied_note(g, path);
+	reload_look(c, path);
 	return 0;
 }
 

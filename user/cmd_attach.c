@@ -56,6 +56,19 @@ static int fail_safe_begin(const struct guard *g)
 	return err;
 }
 
+/* The search sees no more than this process may: under the unit nothing of other processes. */
+static void fail_safe_missing(const struct guard *g, bool searched)
+{
+	struct services set;
+
+	if (mapio_services(g, &set) || set.fail_safe[0] ||
+	    !(searched || services_any_enforced(&set)))
+		return;
+	log_note("no fail-safe port was found: a list or a limit may keep you from coming back");
+	log_hint(
+		"'synwarden fail-safe port add PORT' exempts the one you come in by, ssh's as a rule");
+}
+
 static int guard_begin(struct guard *g, const struct opts *o)
 {
 	int err = guard_create(g, o->pin, o->engine, o->connections);
@@ -111,6 +124,25 @@ struct attached {
 	__u32 count;
 };
 
+/* No kernel numbers a device so: those that were never there are remembered from here on. */
+#define NOT_THERE 0x80000000U
+
+/* As a device that is gone is: `run` attaches it when it comes. */
+static int wait_for(const struct guard *g, const char *name, enum xdp_mode mode,
+		    const struct dev_state *list, __u32 count)
+{
+	/* as tcx, there are no filters to look for */
+	struct sw_dev dev = { .native = mode != XDP_MODE_GENERIC, .tcx = 1 };
+	__u32 number = NOT_THERE;
+
+	for (__u32 i = 0; i < count; i++)
+		if (list[i].ifindex >= number)
+			number = list[i].ifindex + 1;
+	snprintf(dev.name, sizeof(dev.name), "%s", name);
+	log_note("%s: not there yet, 'run' attaches it when it comes", name);
+	return mapio_dev_set(g, number, &dev);
+}
+
 static int attach_one(struct guard *g, const char *name, enum xdp_mode mode, struct attached *done)
 {
 	struct dev_state list[SW_MAX_DEVS];
@@ -133,6 +165,9 @@ static int attach_one(struct guard *g, const char *name, enum xdp_mode mode, str
 	if (count == SW_MAX_DEVS)
 		return log_refuse(-ENOSPC, "%s: the guard has %u devices, the most it can", name,
 				  count);
+	/* check_names() lets such a one by at boot only */
+	if (!if_nametoindex(name))
+		return wait_for(g, name, mode, list, count);
 	err = dev_attach(g, name, mode);
 	if (!err)
 		done->ifindex[done->count++] = if_nametoindex(name);
@@ -182,12 +217,14 @@ static int attach_all(struct guard *g, const struct opts *o, int argc, char **ar
 	return err;
 }
 
-static int check_names(int argc, char **argv)
+static int check_names(const struct opts *o, int argc, char **argv)
 {
 	if (!argc)
 		return log_usage("attach needs a device: see synwarden attach --help");
 	for (int i = 0; i < argc; i++) {
-		if (!if_nametoindex(argv[i])) {
+		bool may_come = o->given & OPT_BOOT && strlen(argv[i]) < IF_NAMESIZE;
+
+		if (!may_come && !if_nametoindex(argv[i])) {
 			log_refuse(-ENODEV, "no device '%.64s' in this network namespace", argv[i]);
 			return EXIT_FAILURE;
 		}
@@ -208,7 +245,7 @@ int cmd_attach(const struct opts *given, int argc, char **argv)
 	config_default(&c);
 	err = attach_config(o, &c, &argc, &argv, names);
 	if (!err)
-		err = check_names(argc, argv);
+		err = check_names(o, argc, argv);
 	if (err)
 		return err;
 	err = probe_require_capabilities("attach");
@@ -220,9 +257,13 @@ int cmd_attach(const struct opts *given, int argc, char **argv)
 		err = clear_remains(o->pin, &found);
 	if (err)
 		return EXIT_FAILURE;
+	if (found != GUARD_NONE && o->given & OPT_BOOT)
+		attach_config_keep(o, given);
 	err = found == GUARD_NONE ? guard_begin(&g, o) : guard_reuse(&g, o);
 	if (!err)
 		err = attach_all(&g, o, argc, argv);
+	if (!err && !(o->given & OPT_NO_FAIL_SAFE))
+		fail_safe_missing(&g, found == GUARD_NONE);
 	if (err && found == GUARD_NONE)
 		guard_remove(&g);
 	else if (err)
@@ -289,6 +330,8 @@ static int detach_some(struct guard *g, const char *pin, int argc, char **argv)
 
 	if (!err && dev_here(g) < 0)
 		err = -EXDEV;
+	if (!err)
+		err = guard_end_drain(g);
 	for (int i = 0; i < argc && !err; i++)
 		err = detach_one(g, argv[i]);
 	if (!err)

@@ -176,14 +176,12 @@ static int compose(const struct config *running, const char *path, char **text, 
 static int replace_file(const char *path, const char *text, size_t len)
 {
 	char real[PATH_MAX], new[PATH_MAX + 8];
-	struct stat st;
-	mode_t mode = 0640;
+	struct stat st = { .st_mode = 0640, .st_uid = geteuid(), .st_gid = getegid() };
 	int fd, err = 0;
 
 	if (realpath(path, real)) {
 		if (stat(real, &st) || !S_ISREG(st.st_mode))
 			return log_refuse(-EINVAL, "%s is not a regular file", path);
-		mode = st.st_mode & 0777;
 	} else if (errno != ENOENT || path_format(real, sizeof(real), "%s", path)) {
 		return log_err(-errno, "write %s", path);
 	}
@@ -191,8 +189,9 @@ static int replace_file(const char *path, const char *text, size_t len)
 	fd = mkstemp(new);
 	if (fd < 0)
 		return log_err(-errno, "write beside %s", path);
-	if (fchmod(fd, mode) || write(fd, text, len) != (ssize_t)len || fsync(fd) ||
-	    rename(new, real)) {
+	/* the owner first: to change it may take bits of the mode away */
+	if (fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, st.st_mode & 0777) ||
+	    write(fd, text, len) != (ssize_t)len || fsync(fd) || rename(new, real)) {
 		err = log_err(-errno, "write %s", path);
 		unlink(new);
 	}

@@ -4,15 +4,11 @@
  * manager. No packet waits for it; when it ends, however it ends, the guard stays as it is.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
@@ -21,6 +17,7 @@
 #include "confine.h"
 #include "follow.h"
 #include "notify.h"
+#include "only_one.h"
 #include "pending.h"
 #include "table.h"
 #include "util.h"
@@ -54,9 +51,11 @@ struct daemon {
 	int look; /* timer */
 	bool look_soon;
 	int rotate; /* timer */
+	int reload; /* timer */
+	bool reload_waits;
 	bool ends;
-	int result;
-	char status[128]; /* as the service manager was told */
+	struct text_why failed; /* the last reload, "": it did not */
+	char status[320];       /* as the service manager was told */
 };
 
 /* What the loop waits for; the index is what epoll hands back. */
@@ -66,6 +65,7 @@ enum source {
 	LOOK,
 	SWEEP,
 	ROTATE,
+	RELOAD,
 	WATCHDOG,
 	SOURCES
 };
@@ -126,7 +126,9 @@ static void note_rebuilt(struct daemon *d, __u32 now, __u64 took_ns)
 
 static int sweep_turn(struct daemon *d)
 {
-	struct sweep next = { .parts = &d->parts, .asked_at_s = d->sweep.asked_at_s };
+	struct sweep next = { .parts = &d->parts,
+			      .asked_at_s = d->sweep.asked_at_s,
+			      .no_wait = true };
 	__u64 began_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	__u32 now = conn_now();
 	autolock int lock = -1;
@@ -146,6 +148,9 @@ static int sweep_turn(struct daemon *d)
 	/* a guard removed meanwhile is not to be written to */
 	if (!err && guard_is_pinned(&d->g))
 		err = table_sweep(&d->g, &t, &next);
+	/* another run walks: at the next turn */
+	if (err == -EBUSY)
+		return 0;
 	if (!err && next.rebuild)
 		note_rebuilt(d, now, clock_ns(CLOCK_PROCESS_CPUTIME_ID) - began_ns);
 	d->sweep = next;
@@ -173,6 +178,7 @@ static int on_sweep(struct daemon *d)
 	if (!still_there(d))
 		return 0;
 	pending_poll(&d->g);
+	guard_mend_drain(&d->g);
 	/* an upgrade may have replaced them */
 	err = guard_reopen_programs(&d->g);
 	lists_expire(&d->g, &d->expire_at_s); /* what fails has been said, and is tried again */
@@ -189,8 +195,10 @@ static void tell_status(struct daemon *d)
 	char text[sizeof(d->status)];
 	__u32 on = guarded(d);
 
-	snprintf(text, sizeof(text), "%u device%s guarded, %u waited for", on, on == 1 ? "" : "s",
-		 d->follow.count - on);
+	/* first, as what is too long is cut, and this is what must be acted on */
+	snprintf(text, sizeof(text), "%s%s%s%u device%s guarded, %u waited for",
+		 *d->failed.text ? "RELOAD FAILED: " : "", d->failed.text,
+		 *d->failed.text ? "; " : "", on, on == 1 ? "" : "s", d->follow.count - on);
 	if (!strcmp(text, d->status))
 		return;
 	memcpy(d->status, text, sizeof(text));
@@ -247,14 +255,33 @@ static int on_rotate(struct daemon *d)
 	return 0;
 }
 
-static void daemon_reload(struct daemon *d)
+/*
+ * The lock may be held by a run that someone stopped: waiting for it here would end sweeps and
+ * signs of life. So it is asked for again and again, and the reload is under way until then.
+ */
+static int on_reload(struct daemon *d)
 {
+	autolock int lock = -1;
+	int err;
+
 	if (!still_there(d))
-		return;
-	if (!config_is_there(&d->g))
-		log_note("reload: there is no configuration file, nothing changes");
-	else if (!config_reload(&d->g))
+		return 0;
+	err = lock_try(&lock);
+	if (err == -EBUSY) {
+		if (!d->reload_waits)
+			log_note("reload: waits for another run that changes a guard");
+		d->reload_waits = true;
+		return timer_set(d->reload, BUSY_US, 0);
+	}
+	d->reload_waits = false;
+	if (err)
+		snprintf(d->failed.text, sizeof(d->failed.text), "lock %s: %s", SW_LOCK,
+			 strerror(-err));
+	else if (!config_reload(&d->g, &d->failed))
 		log_note("reload: the configuration file is in force");
+	tell_status(d);
+	notify("READY=1");
+	return 0;
 }
 
 static int on_signals(struct daemon *d, int fd)
@@ -265,8 +292,7 @@ static int on_signals(struct daemon *d, int fd)
 		if (got.ssi_signo == SIGHUP) {
 			notify("RELOADING=1\nMONOTONIC_USEC=%llu",
 			       (unsigned long long)monotonic_us());
-			daemon_reload(d);
-			notify("READY=1");
+			on_reload(d);
 			continue;
 		}
 		notify("STOPPING=1");
@@ -277,57 +303,6 @@ static int on_signals(struct daemon *d, int fd)
 }
 
 /* --- the loop ----------------------------------------------------------------------------- */
-
-/*
- * One daemon to a guard, for as long as it lives: a lock on the directory of the links, which is
- * the guard's own and goes with it. /proc/locks knows who holds it.
- */
-static int find_holder(const struct stat *st, char pid[24])
-{
-	char line[256], want[64], word[24];
-	FILE *locks = fopen("/proc/locks", "re");
-	int found = 0;
-
-	snprintf(want, sizeof(want), " %02x:%02x:%llu ", major(st->st_dev), minor(st->st_dev),
-		 (unsigned long long)st->st_ino);
-	while (locks && !found && fgets(line, sizeof(line), locks)) {
-		const char *at = strstr(line, " WRITE ");
-
-		if (!at || !strstr(line, want) || !strstr(line, "FLOCK"))
-			continue;
-		at += strlen(" WRITE ");
-		snprintf(word, sizeof(word), "%.*s", (int)strspn(at, "0123456789"), at);
-		memcpy(pid, word, sizeof(word));
-		found = 1;
-	}
-	if (locks)
-		fclose(locks);
-	return found;
-}
-
-static int only_one(const struct guard *g, int *held)
-{
-	char path[PATH_MAX], pid[24] = "?";
-	autoclose int fd = -1;
-	struct stat st;
-	int err = path_format(path, sizeof(path), "%s/links", g->dir);
-
-	if (err)
-		return log_err(err, "pin directory");
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st))
-		return log_err(-errno, "open %s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		if (errno != EWOULDBLOCK)
-			return log_err(-errno, "lock %s", path);
-		find_holder(&st, pid);
-		log_refuse(-EBUSY, "a daemon runs for the guard at %s already: process %s", g->dir,
-			   pid);
-		return -EBUSY;
-	}
-	*held = TAKE_FD(fd);
-	return 0;
-}
 
 static int open_signals(void)
 {
@@ -351,9 +326,11 @@ static int open_sources(struct daemon *d, int fd[SOURCES])
 	fd[LOOK] = timer_open(LOOK_EVERY_US);
 	fd[SWEEP] = timer_open((__u64)d->o->interval_s * 1000000);
 	fd[ROTATE] = timer_open((__u64)d->o->rotate_s * 1000000);
+	fd[RELOAD] = timer_open(0);
 	fd[WATCHDOG] = timer_open(notify_watchdog_us() / 2);
 	d->look = fd[LOOK];
 	d->rotate = fd[ROTATE];
+	d->reload = fd[RELOAD];
 	d->loop = epoll_create1(EPOLL_CLOEXEC);
 	if (d->loop < 0)
 		return log_err(-errno, "epoll");
@@ -383,6 +360,8 @@ static int dispatch(struct daemon *d, const int fd[SOURCES], __u32 source)
 		return on_sweep(d);
 	case ROTATE:
 		return on_rotate(d);
+	case RELOAD:
+		return on_reload(d);
 	default:
 		notify("WATCHDOG=1");
 		return 0;
@@ -437,7 +416,7 @@ int cmd_run(const struct opts *o, int argc, char **argv)
 	if (!err)
 		err = guard_open(&d.g, o->pin);
 	if (!err)
-		err = only_one(&d.g, &only);
+		err = only_one_take(&d.g, &only);
 	/* a guard of another network namespace is not this daemon's */
 	if (!err && dev_here(&d.g) < 0)
 		err = -EXDEV;

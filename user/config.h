@@ -75,6 +75,8 @@ int config_load(const char *path, char **text, size_t *len, struct faults *f);
  */
 void config_parse(struct config *c, const char *path, const char *text, size_t len,
 		  struct faults *f);
+/* Where a list file lies that is named in this one; -ENAMETOOLONG. */
+int config_file_path(const char *config, const char *name, char path[PATH_MAX]);
 
 /* A whole commented file that reads as `c`, or one section of it, without or with its comment. */
 void config_write(const struct config *c, FILE *out);

@@ -197,14 +197,13 @@ static void complain(void *arg, __u32 line, const char *why)
 	faults_add_in(to->faults, to->file, (struct place){ line, 0 }, why);
 }
 
-/* A path in a file begins where the file lies. */
-static int file_path(const struct reader *r, const char *name, char path[PATH_MAX])
+int config_file_path(const char *config, const char *name, char path[PATH_MAX])
 {
-	const char *slash = strrchr(r->path, '/');
+	const char *slash = strrchr(config, '/');
 
 	if (*name == '/' || !slash)
 		return path_format(path, PATH_MAX, "%s", name);
-	return path_format(path, PATH_MAX, "%.*s/%s", (int)(slash - r->path), r->path, name);
+	return path_format(path, PATH_MAX, "%.*s/%s", (int)(slash - config), config, name);
 }
 
 static FILE *file_open(struct reader *r, const struct node *n, const char *path)
@@ -258,7 +257,7 @@ static void read_file(struct lists_reader *l, const struct node *n)
 
 	if (!name)
 		return;
-	if (file_path(l->r, name, path)) {
+	if (config_file_path(l->r->path, name, path)) {
 		faults_add(l->r->faults, n->at, "path of a list file is too long");
 		return;
 	}

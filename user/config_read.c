@@ -43,12 +43,18 @@ const char *read_scalar(struct reader *r, const struct node *n, const char *what
 
 bool read_is(struct reader *r, const struct node *n, enum node_kind kind, const char *what)
 {
+	const char *want = kind == NODE_MAP ? "a map" : "a list";
+
 	if (n->kind == kind)
 		return true;
-	/* all of a section may be commented out */
-	if (n->kind != NODE_BAD && !node_is_empty(n))
-		faults_add(r->faults, n->at, "%s: %s expected, not %s", what,
-			   kind == NODE_MAP ? "a map" : "a list", node_kind_name(n));
+	/* with all below it commented out it would read as none, and what runs would go */
+	if (n->kind != NODE_BAD && node_is_empty(n))
+		faults_add(r->faults, n->key ? n->key->at : n->at,
+			   "%s: %s expected, not nothing: '%s' for none, or no such line", what,
+			   want, kind == NODE_MAP ? "{}" : "[]");
+	else if (n->kind != NODE_BAD)
+		faults_add(r->faults, n->at, "%s: %s expected, not %s", what, want,
+			   node_kind_name(n));
 	return false;
 }
 
@@ -237,6 +243,9 @@ void config_parse(struct config *c, const char *path, const char *text, size_t l
 	config_default(c);
 	c->has = 0;
 	if (!tree_read(text, len, &t, f) || !t.root)
+		return;
+	/* a document of comments alone, as a file of them */
+	if (node_is_empty(t.root))
 		return;
 	read_map(&r, t.root, sections, ARRAY_SIZE(sections), "the file", c);
 	read_lists(&r);

@@ -2,14 +2,29 @@
 /* From a guard to a configuration, and from a configuration to the guard. */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config_run.h"
 #include "lockout.h"
 #include "pending.h"
 #include "table.h"
 
-int config_read_file(struct config *c, const char *path)
+/* The first of the faults as one line. */
+static void first_fault(const struct faults *f, const char *path, struct text_why *why)
+{
+	const struct fault *one = f->list;
+	char name[64];
+
+	if (!f->count)
+		return;
+	text_tame(one->file ? one->file : path, name, sizeof(name));
+	if (one->at.line)
+		snprintf(why->text, sizeof(why->text), "%s:%u: %.110s", name, one->at.line,
+			 one->text);
+	else
+		snprintf(why->text, sizeof(why->text), "%s: %.110s", name, one->text);
+}
+
+static int read_file(struct config *c, const char *path, struct text_why *why)
 {
 	autofaults struct faults f = { 0 };
 	autofree char *text = NULL;
@@ -22,8 +37,16 @@ int config_read_file(struct config *c, const char *path)
 	if (!f.total)
 		return 0;
 	faults_print(&f, path, stderr);
+	first_fault(&f, path, why);
 	text_tame(path, name, sizeof(name));
 	return log_refuse(-EINVAL, "%s: %u error%s", name, f.total, f.total == 1 ? "" : "s");
+}
+
+int config_read_file(struct config *c, const char *path)
+{
+	struct text_why why;
+
+	return read_file(c, path, &why);
 }
 
 /* --- what runs ---------------------------------------------------------------------------- */
@@ -218,36 +241,39 @@ int config_apply(const struct guard *g, const struct config *c, unsigned int how
 	return err || how & CONFIG_DRY ? err : rollout(g, &r);
 }
 
-int config_apply_file(const struct guard *g, const char *path, bool force)
+/* Nobody asked for a file that was never applied: it may say anything, as that nothing is guarded. */
+static int reload_none(struct text_why *why)
+{
+	snprintf(why->text, sizeof(why->text), "no configuration file was applied to this guard");
+	log_refuse(-ENOENT, "reload: %s, nothing changes", why->text);
+	log_hint("'synwarden apply FILE' brings one into force, and a reload will read it again");
+	return -ENOENT;
+}
+
+int config_reload(const struct guard *g, struct text_why *why)
 {
 	autoconfig struct config c;
-	autolock int lock = -1;
-	int err = config_read_file(&c, path);
-
-	if (!err)
-		err = lock_take(&lock);
-	if (!err)
-		err = pending_clear(g);
-	if (!err)
-		err = config_apply(g, &c, force ? CONFIG_FORCE : 0);
-	if (!err)
-		applied_note(g, path);
-	return err;
-}
-
-bool config_is_there(const struct guard *g)
-{
 	struct applied_record a;
+	int err;
 
-	return applied_read(g, &a) || !access(SW_CONFIG_DEFAULT, F_OK);
-}
-
-int config_reload(const struct guard *g)
-{
-	struct applied_record a;
-	int err = config_apply_file(g, applied_read(g, &a) ? a.path : SW_CONFIG_DEFAULT, false);
-
-	return err ? log_refuse(err, "what ran before stays in force") : 0;
+	config_default(&c);
+	*why->text = '\0';
+	/* first, as a roll-back that is due puts the file of before in its place */
+	err = pending_clear(g);
+	if (!err && !applied_read(g, &a))
+		return reload_none(why);
+	if (!err)
+		err = read_file(&c, a.path, why);
+	if (!err)
+		err = config_apply(g, &c, 0);
+	if (err && !*why->text)
+		snprintf(why->text, sizeof(why->text), "%s",
+			 pending_look(g) >= 0 ? "a configuration waits for its confirmation" :
+						"it is refused, and the log says why");
+	if (err)
+		return log_refuse(err, "what ran before stays in force");
+	applied_note(g, a.path);
+	return 0;
 }
 
 bool config_applied(const struct guard *g, struct config_applied *a)

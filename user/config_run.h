@@ -21,14 +21,13 @@ int config_running(const struct guard *g, struct config *c);
 int config_apply(const struct guard *g, const struct config *c, unsigned int how);
 
 /*
- * Reads the file, checks it, applies it and notes it as the one in force; refused while another
- * one waits for its confirmation. Takes the lock. For the daemon's reload.
+ * For the daemon's reload, which holds the lock: the file that was applied last once more, checked
+ * before. A guard to which none was applied stays as it is. `why`: a line for people, "" if it worked.
  */
-int config_apply_file(const struct guard *g, const char *path, bool force);
-/* The same with the file that was applied last, else the one below /etc. */
-/* One was applied, or lies in its usual place. */
-bool config_is_there(const struct guard *g);
-int config_reload(const struct guard *g);
+int config_reload(const struct guard *g, struct text_why *why);
+
+/* Says which of the file and the lists it names a daemon could not read at a reload; reload.c. */
+void reload_look(const struct config *c, const char *path);
 
 /* The file that was applied last to this guard, and how far it is from what runs. */
 struct config_applied {

@@ -206,7 +206,7 @@ static void read_service(struct reader *r, const struct node *n)
 
 	if (node_is_empty(n))
 		faults_add(r->faults, n->at, "services: a map with prefix and ports expected");
-	if (!read_is(r, n, NODE_MAP, "services"))
+	if (node_is_empty(n) || !read_is(r, n, NODE_MAP, "services"))
 		return;
 	service_defaults(&d.service);
 	read_map(r, n, service_keys, ARRAY_SIZE(service_keys), "services", &d);

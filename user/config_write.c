@@ -9,6 +9,7 @@
 #include "config.h"
 #include "sources.h"
 #include "table.h"
+#include "util.h"
 
 static const char head[] =
 	"# SPDX-License-Identifier: GPL-2.0-or-later\n"
@@ -19,8 +20,9 @@ static const char head[] =
 	"#   synwarden apply --confirm 60    brings it into force, all at one stroke, and takes it\n"
 	"#                                   back unless 'synwarden confirm' comes in time\n"
 	"#   synwarden save     writes what runs\n"
-	"# A section that is not here is left as it runs. Of what is here, what is not said has its\n"
-	"# default. No anchors, aliases, tags or merge keys. JSON may stand here as well.\n";
+	"# A section that is not here, or has a '#' in front of all its lines, is left as it runs. Of\n"
+	"# what is here, what is not said has its default; [] and {} are none, nothing behind a name\n"
+	"# is an error. No anchors, aliases, tags or merge keys. JSON may stand here as well.\n";
 
 /* Words of YAML that need quotes here are addresses of IPv6 and what people write. */
 static void write_word(const char *word, FILE *out)
@@ -121,12 +123,6 @@ static void write_service(const struct sw_service *s, const char *indent, FILE *
 
 static void write_services_help(FILE *out)
 {
-	struct sw_service s = {
-		.mode = SW_MODE_MONITOR,
-		.port_first = 443,
-		.port_last = 443,
-	};
-
 	fprintf(out,
 		"# What is guarded: an address prefix, or any, and a port or range. The longest "
 		"prefix wins.\n");
@@ -145,6 +141,16 @@ static void write_services_help(FILE *out)
 		"#        { new: 50, burst: 100, conns: 200, half-closed: 50, stalled: 10 }\n"
 		"#   over: what becomes of more: count, drop, or ban:TIME\n"
 		"# One with its defaults:\n");
+}
+
+static void write_services_example(FILE *out)
+{
+	struct sw_service s = {
+		.mode = SW_MODE_MONITOR,
+		.port_first = 443,
+		.port_last = 443,
+	};
+
 	service_defaults(&s);
 	write_service(&s, "#  ", out);
 }
@@ -324,14 +330,43 @@ void config_write_section(const struct config *c, enum config_has section, FILE 
 	writers[__builtin_ctz(section)](c, out);
 }
 
+/* A section that leaves alone what runs, for whoever takes the first '#' of its lines away. */
+static void write_left_out(const struct config *c, enum config_has section, FILE *out)
+{
+	autofree char *text = NULL;
+	size_t size;
+	FILE *lines;
+
+	if (section == CONFIG_SERVICES) {
+		fprintf(out, "#services:\n");
+		write_services_example(out);
+		return;
+	}
+	if (section == CONFIG_FAIL_SAFE) {
+		fprintf(out, "#fail-safe:\n#  ports: [22]\n#  sources: []\n");
+		return;
+	}
+	lines = open_memstream(&text, &size);
+	if (!lines)
+		return;
+	config_write_section(c, section, lines);
+	if (fclose(lines))
+		return;
+	for (const char *at = text; *at; at += strcspn(at, "\n"), at += *at == '\n')
+		fprintf(out, "#%.*s\n", (int)strcspn(at, "\n"), at);
+}
+
 void config_write_helped(const struct config *c, enum config_has section, FILE *out)
 {
 	fprintf(out, "\n");
 	write_help(section, out);
-	if (section == CONFIG_FAIL_SAFE && !(c->has & section))
-		fprintf(out, "#fail-safe:\n#  ports: [22]\n#  sources: []\n");
-	else
-		config_write_section(c, section, out);
+	if (!(c->has & section)) {
+		write_left_out(c, section, out);
+		return;
+	}
+	if (section == CONFIG_SERVICES)
+		write_services_example(out);
+	config_write_section(c, section, out);
 }
 
 void config_write(const struct config *c, FILE *out)

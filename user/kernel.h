@@ -89,7 +89,10 @@ int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 co
 int guard_pin(struct guard *g);
 /* Opens pins after checking version, types and sizes. */
 int guard_open(struct guard *g, const char *dir);
-/* The same, to change it: no other run does until the lock is released. */
+/*
+ * The same, to change it: no other run does until the lock is released. What a detach that was
+ * killed left undone is put right.
+ */
 int guard_open_locked(struct guard *g, const char *dir, int *lock);
 /* Their pins again: an upgrade may have replaced them. */
 int guard_reopen_programs(struct guard *g);
@@ -184,6 +187,10 @@ int clear_remains(const char *pin, enum guard_found *found);
 int guard_remove(struct guard *g);
 /* Verdicts count from here on. */
 int guard_arm(const struct guard *g);
+/* For who holds the lock: a guard that drains still is one whose detach was killed; arms it. */
+int guard_end_drain(const struct guard *g);
+/* The same for the daemon, which does not; what fails is tried again. */
+void guard_mend_drain(const struct guard *g);
 /* For a device that was not watched: what began behind it may end, and is known. */
 int grace_renew(const struct guard *g);
 /* `end` after handshakes under way had half a second to end, if any service enforces. */
@@ -284,9 +291,11 @@ int adopt_run(const struct guard *g);
 /*
  * For whoever does more around the walk: one at a time for each guard, as two would take away
  * each other's marks and count what stalls twice. A descriptor that ends the lock with its
- * close, or -errno.
+ * close, or -errno: -EBUSY after so long, as the one that has it may have been stopped; unsaid
+ * if it does not wait.
  */
-int adopt_lock(const struct guard *g);
+#define ADOPT_WAIT_MS 5000
+int adopt_lock(const struct guard *g, __u32 wait_ms);
 /* Under adopt_lock(): what adopt_run() does. */
 int adopt_rebuild(const struct guard *g);
 /* Under adopt_lock(): only walks; entries whose socket is found are marked SW_CONN_HELD. */

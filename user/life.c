@@ -60,7 +60,9 @@ int guard_open_locked(struct guard *g, const char *dir, int *lock)
 
 	if (!err)
 		err = lock_take(lock);
-	return err ? err : guard_open(g, dir);
+	if (!err)
+		err = guard_open(g, dir);
+	return err ? err : guard_end_drain(g);
 }
 
 /*
@@ -149,6 +151,32 @@ static int set_armed(const struct guard *g, enum sw_armed armed)
 int guard_arm(const struct guard *g)
 {
 	return set_armed(g, SW_ARMED);
+}
+
+static bool is_draining(const struct guard *g)
+{
+	struct sw_settings s;
+
+	return !mapio_settings(g, &s) && s.armed == SW_DRAINING;
+}
+
+int guard_end_drain(const struct guard *g)
+{
+	int err = is_draining(g) ? guard_arm(g) : 1;
+
+	if (!err)
+		log_note("a detach was cut short: the guard at %s answers and refuses again",
+			 g->dir);
+	return err < 0 ? err : 0;
+}
+
+void guard_mend_drain(const struct guard *g)
+{
+	autolock int lock = -1;
+
+	/* a detach that is under way holds the lock */
+	if (is_draining(g) && !lock_try(&lock) && guard_is_pinned(g))
+		guard_end_drain(g);
 }
 
 int grace_renew(const struct guard *g)

@@ -25,15 +25,17 @@ struct command {
 	"\tload FILE|- [--service ...] [--ttl TIME] [--comment TEXT] [--replace]; [--force]: even\n" \
 	"\tif that keeps the one out who asks for it"
 
-#define ATTACH_OPTS \
-	(OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE | OPT_CONFIG | OPT_FORCE)
+#define ATTACH_OPTS                                                                           \
+	(OPT_XDP | OPT_ENGINE | OPT_CONNECTIONS | OPT_NO_FAIL_SAFE | OPT_CONFIG | OPT_FORCE | \
+	 OPT_BOOT)
 #define SERVICE_OPTS \
 	(OPT_MODE | OPT_HOST_SYNS | OPT_ARM | OPT_PER_SOURCE | OPT_PER_NET | OPT_OVER | OPT_FORCE)
 
 static const struct command commands[] = {
 	{ "attach", cmd_attach, ATTACH_OPTS,
 	  "DEV...|--config FILE [DEV...] [--xdp auto|native|generic]\n"
-	  "\t[--engine auto|reqsk|listener] [--connections N] [--no-fail-safe] [--force]",
+	  "\t[--engine auto|reqsk|listener] [--connections N] [--no-fail-safe] [--force]\n"
+	  "\t[--boot]",
 	  "guard these devices" },
 	{ "detach", cmd_detach, OPT_ALL, "DEV...|--all",
 	  "stop guarding them; --all removes the guard" },

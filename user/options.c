@@ -53,6 +53,7 @@ static const struct option long_options[] = {
 	{ "force", no_argument, NULL, ARG_OPT(OPT_FORCE) },
 	{ "no-fail-safe", no_argument, NULL, ARG_OPT(OPT_NO_FAIL_SAFE) },
 	{ "config", required_argument, NULL, ARG_OPT(OPT_CONFIG) },
+	{ "boot", no_argument, NULL, ARG_OPT(OPT_BOOT) },
 	{ "confirm", required_argument, NULL, ARG_OPT(OPT_CONFIRM) },
 	{ "dry-run", no_argument, NULL, ARG_OPT(OPT_DRY_RUN) },
 	{ "rotate-keys", required_argument, NULL, ARG_OPT(OPT_ROTATE_KEYS) },

@@ -196,13 +196,24 @@ static int end_wait(const char *pin, __u64 token)
 	return roll_back(&g);
 }
 
-/* Nothing of the session that began it is kept: not its terminal, not its directory, no file. */
+/*
+ * Nothing of the session that began it is kept: not its terminal, not its directory, no file. It
+ * begins under a lock, which holds signals back; here SIGTERM and SIGINT end it at once, as the
+ * end of a machine or of a session's scope must not wait, and a reboot takes back more than it
+ * does. What is due then is made by the daemon or the next command. Only the roll-back itself,
+ * under the lock again, is not cut short.
+ */
 static void leave_session(void)
 {
+	sigset_t none;
 	int null;
 
 	setsid();
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (chdir("/"))
 		_exit(1);
 	close_range(0, ~0U, 0);
@@ -301,6 +312,7 @@ void pending_poll(const struct guard *g)
 {
 	autolock int lock = -1;
 
-	if (!pending_look(g) && !lock_take(&lock))
+	/* another run has the lock, and may be stopped: at the next turn */
+	if (!pending_look(g) && !lock_try(&lock))
 		pending_clear(g);
 }

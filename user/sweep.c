@@ -213,7 +213,7 @@ static int pass_over(struct pass *p, bool find)
 
 int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 {
-	autoclose int lock = adopt_lock(g);
+	autoclose int lock = adopt_lock(g, s->no_wait ? 0 : ADOPT_WAIT_MS);
 	struct services services;
 	struct sw_settings set;
 	struct pass p = { .g = g, .t = t, .s = s, .timeout_s = set.timeout_s, .now = conn_now() };
@@ -240,7 +240,7 @@ int table_sweep(const struct guard *g, const struct tables *t, struct sweep *s)
 
 int table_adopt(const struct guard *g, const struct tables *t, struct adopted *a)
 {
-	autoclose int lock = adopt_lock(g);
+	autoclose int lock = adopt_lock(g, ADOPT_WAIT_MS);
 	struct sw_table_use use;
 	struct walk w = WALK(t);
 	struct conn conn;

@@ -137,6 +137,7 @@ struct sweep {
 	struct sweep_parts *parts;
 	bool may_ask;     /* the host, by a walk over its sockets */
 	bool rebuild;     /* the presence filter on that walk: needs the lock (lock_take) */
+	bool no_wait;     /* -EBUSY, unsaid, if another run walks */
 	__u32 asked_at_s; /* when the host was last asked, 0: never. Updated */
 	/* what was done */
 	bool asked;
