@@ -170,13 +170,6 @@ test_services_keep_ids_and_counts() { # K10 N06
 	expect_eq "id" "$id" "$(guard service list -j | jq '.[] | select(.service == "any 80") | .id')"
 	expect_eq "count" "$before" "$(packets tx_synack)"
 	expect_eq "ids" 3 "$(guard service list -j | jq '[.[].id] | unique | length')"
-	file ttl <<< 'lists: { deny: { entries: [{ prefix: 203.0.113.1, ttl: 24h }] } }'
-	guard apply "$T/ttl"
-	sed -i 's/24h/2h/' "$T/ttl"
-	differs ttl
-	guard apply "$T/ttl"
-	same ttl
-	expect_le "seconds left" "$(guard deny list -j | jq '[.. | .left_s? // empty] | max')" 7200
 }
 
 test_changes_by_command_show_and_are_saved() { # K10

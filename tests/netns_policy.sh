@@ -304,6 +304,19 @@ test_no_packet_meets_half_of_an_apply() { # K10 L03
 	expect_eq "denied" 0 "$(packets drop_denied)"
 }
 
+test_time_to_live_that_is_edited_begins_anew() { # P01 N05
+	net_up
+	export SYNWARDEN_RUN=$T/run
+	guard attach s0 > "$T/attach"
+	echo 'lists: { deny: { entries: [{ prefix: 203.0.113.1, ttl: 24h }] } }' > "$T/ttl"
+	guard apply "$T/ttl"
+	sed -i 's/24h/2h/' "$T/ttl"
+	expect_exit "diff" 1 guard diff "$T/ttl"
+	guard apply "$T/ttl"
+	expect_exit "diff" 0 guard diff "$T/ttl"
+	expect_le "seconds left" "$(guard deny list -j | jq '[.. | .left_s? // empty] | max')" 7200
+}
+
 # so many as there can be, all of them others than before
 test_all_services_change_places() { # K10 K01
 	local port pid
