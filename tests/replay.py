@@ -71,7 +71,7 @@ def opened(wire, src, dst, sport, port):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--seed", type=lambda word: int(word, 0), required=True)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--dev", default="c0")
