@@ -127,7 +127,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SW_SUSPECT_WORDS);
+	__uint(max_entries, SW_SUSPECT_WORDS + 1);
 	__type(key, __u32);
 	__type(value, __u64);
 } sw_suspect SEC(".maps");

@@ -65,6 +65,21 @@ static __always_inline bool is_suspect(__u64 tag)
 	return word && *word >> (tag >> 58) & 1;
 }
 
+/* Whether any may be: most of the time none, and that is all a SYN pays. */
+static __always_inline __u64 *suspect_any(void)
+{
+	__u32 idx = SW_SUSPECT_WORDS;
+
+	return bpf_map_lookup_elem(&sw_suspect, &idx);
+}
+
+static __always_inline bool is_any_suspect(void)
+{
+	__u64 *any = suspect_any();
+
+	return !any || READ_ONCE(*any);
+}
+
 /*
  * Whether a SYN of this source may be refused, by either limit: two bits and one call are all
  * that a flood of SYNs pays. Not static: verified once.
@@ -83,6 +98,9 @@ static __always_inline void suspect_mark(__u64 tag)
 
 	if (word && !(READ_ONCE(*word) & bit))
 		__sync_fetch_and_or(word, bit);
+	word = suspect_any();
+	if (word && !READ_ONCE(*word))
+		WRITE_ONCE(*word, 1);
 }
 
 /* The rate's bucket as a time: each connection moves it on by its share of a second. */

@@ -139,7 +139,7 @@ static __always_inline enum sw_reason judge_syn(struct xdp_md *ctx, struct sw_pk
 	r = syn_to_host(ctx, p, set);
 	if (r)
 		return r;
-	if (svc->limited && svc->over != SW_OVER_COUNT && may_be_refused(p)) {
+	if (svc->limited && svc->over != SW_OVER_COUNT && is_any_suspect() && may_be_refused(p)) {
 		r = judge_source(p, PROVEN_NOT);
 		if (r)
 			return r;

@@ -21,7 +21,7 @@
 #define SW_SOURCE_WAYS   4
 #define SW_SOURCES_MIN   4096
 #define SW_SOURCE_SHARE  4    /* connections divided by this, rounded up */
-#define SW_SUSPECT_WORDS 1024 /* of 64 bits; see sw_suspect */
+#define SW_SUSPECT_WORDS 1024 /* of 64 bits, and one more; see sw_suspect */
 
 enum sw_mode {
 	SW_MODE_OFF,     /* pass, count */
@@ -207,7 +207,8 @@ struct sw_source {
 
 /*
  * sw_suspect: array of bit words: a clear bit says that no connection of this tag is refused,
- * so that a flood of SYNs need not look for sources. Set by the programs, rebuilt by the sweep.
+ * so that a flood of SYNs need not look for sources; the last word, beyond them, 0: no bit is
+ * set. Set by the programs, rebuilt by the sweep.
  */
 
 /* sw_limit_hits: array, index = service id: connections over each limit; atomic. */

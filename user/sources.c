@@ -21,8 +21,8 @@ int sources_open(const struct guard *g, struct sources *s, bool change)
 	s->slots = g->boot.sources;
 	err = map_array(g->map[MAP_SOURCES], sizeof(*s->slot), s->slots, change, &s->slot);
 	if (!err)
-		err = map_array(g->map[MAP_SUSPECT], sizeof(*s->suspect), SW_SUSPECT_WORDS, change,
-				&s->suspect);
+		err = map_array(g->map[MAP_SUSPECT], sizeof(*s->suspect), SW_SUSPECT_WORDS + 1,
+				change, &s->suspect);
 	if (!err)
 		return 0;
 	sources_close(s);
@@ -32,7 +32,7 @@ int sources_open(const struct guard *g, struct sources *s, bool change)
 void sources_close(struct sources *s)
 {
 	unmap_array(s->slot, sizeof(*s->slot), s->slots);
-	unmap_array(s->suspect, sizeof(*s->suspect), SW_SUSPECT_WORDS);
+	unmap_array(s->suspect, sizeof(*s->suspect), SW_SUSPECT_WORDS + 1);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -161,14 +161,16 @@ static bool is_over(const struct sw_source *c, const struct sw_service *svc, __u
 
 void sources_suspect(const struct sources *s, const struct services *set, __u64 now_ns)
 {
-	__u64 bits[SW_SUSPECT_WORDS] = { 0 };
+	__u64 bits[SW_SUSPECT_WORDS + 1] = { 0 };
 	struct sw_source c;
 
 	for (__u32 i = 0; i < s->slots; i++)
 		if (source_read(s, i, &c) && is_over(&c, &set->slot[c.service], now_ns))
 			bits[c.tag >> 6 & (SW_SUSPECT_WORDS - 1)] |= 1ULL << (c.tag >> 58);
-	/* a bit lost meanwhile costs one more connection that is refused at its ACK */
 	for (__u32 i = 0; i < SW_SUSPECT_WORDS; i++)
+		bits[SW_SUSPECT_WORDS] |= !!bits[i];
+	/* a bit lost meanwhile costs one more connection that is refused at its ACK */
+	for (__u32 i = 0; i <= SW_SUSPECT_WORDS; i++)
 		if (s->suspect[i] != bits[i])
 			__atomic_store_n(&s->suspect[i], bits[i], __ATOMIC_RELAXED);
 }
