@@ -348,8 +348,11 @@ def retransmitted_syn(lab):
     same = first.seq == second.seq
     check(first.opts.keys() == second.opts.keys() and first.opts["mss"] == second.opts["mss"],
           "options differ", first, second)
-    conn.push(ack=first.seq + 1)
+    # what a client that took the first does: the second is no segment of its window, and the
+    # timestamp to echo stays (RFC 7323 section 4.3); two epochs' clocks have different offsets
+    conn.ts_recent = first.opts["ts"][0] if "ts" in first.opts else None
     conn.rcv_nxt = first.seq + 1
+    conn.push()
     echo(conn)
     conn.reset()
     conn = lab.conn()
