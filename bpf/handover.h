@@ -44,12 +44,6 @@ static __always_inline bool mark_write(struct xdp_md *ctx, const struct sw_mark 
 	return true;
 }
 
-/*
- * GRO takes packets whose metadata differ for different flows (skb_metadata_differs()): it would
- * hold an ACK with data and let the segment behind it, with PSH, go first, to a host that has no
- * socket for it yet and resets. So what comes close behind that ACK has the very same mark, and
- * GRO keeps the two in order or makes them one.
- */
 static __always_inline struct sw_kept_mark *kept_mark(const struct sw_pkt *p)
 {
 	__u32 slot = p->hash >> 8 & (SW_KEPT_MARKS - 1);
@@ -67,6 +61,12 @@ static __always_inline void mark_keep(const struct sw_pkt *p)
 	kept->mark = p->mark;
 }
 
+/*
+ * GRO takes packets whose metadata differ for different flows (skb_metadata_differs()): it would
+ * hold an ACK with data and let the segment behind it, with PSH, go first, to a host that has no
+ * socket for it yet and resets. So what comes close behind that ACK has the very same mark, and
+ * GRO keeps the two in order or makes them one.
+ */
 static __always_inline void mark_again(struct xdp_md *ctx, const struct sw_pkt *p)
 {
 	struct sw_kept_mark *kept = kept_mark(p);

@@ -65,7 +65,6 @@ static __always_inline bool is_suspect(__u64 tag)
 	return word && *word >> (tag >> 58) & 1;
 }
 
-/* Whether any may be: most of the time none, and that is all a SYN pays. */
 static __always_inline __u64 *suspect_any(void)
 {
 	__u32 idx = SW_SUSPECT_WORDS;
@@ -73,6 +72,7 @@ static __always_inline __u64 *suspect_any(void)
 	return bpf_map_lookup_elem(&sw_suspect, &idx);
 }
 
+/* Most of the time no source is at a limit, and that is all a SYN pays. */
 static __always_inline bool is_any_suspect(void)
 {
 	__u64 *any = suspect_any();
@@ -81,8 +81,8 @@ static __always_inline bool is_any_suspect(void)
 }
 
 /*
- * Whether a SYN of this source may be refused, by either limit: two bits and one call are all
- * that a flood of SYNs pays. Not static: verified once.
+ * Whether a SYN of this source may be refused, by either limit, without a look for the source.
+ * Not static: verified once.
  */
 __noinline int may_be_refused(struct sw_pkt *p)
 {

@@ -147,9 +147,7 @@ int cmd_key(const struct opts *o, int argc, char **argv)
 
 	if (argc != 1 || (!rotate && strcmp(argv[0], "show")))
 		return log_usage("key needs show or rotate");
-	if (rotate && (probe_require_bpffs(o->pin) || lock_take(&lock)))
-		return EXIT_FAILURE;
-	err = guard_open(&g, o->pin);
+	err = rotate ? guard_open_locked(&g, o->pin, &lock) : guard_open(&g, o->pin);
 	if (!err)
 		err = rotate ? key_rotate(&g) : key_show(&g, o);
 	return exit_code(err);

@@ -415,14 +415,9 @@ static int run(struct job *j)
 {
 	autoguard struct guard g = GUARD_INIT;
 	autolock int lock = -1;
-	int err = 0;
+	int err = j->verb->plan ? guard_open_locked(&g, j->o->pin, &lock) :
+				  guard_open(&g, j->o->pin);
 
-	if (j->verb->plan)
-		err = probe_require_bpffs(j->o->pin);
-	if (!err && j->verb->plan)
-		err = lock_take(&lock);
-	if (!err)
-		err = guard_open(&g, j->o->pin);
 	if (!err && j->verb->plan && dev_here(&g) < 0)
 		err = -EXDEV;
 	if (!err)

@@ -26,7 +26,7 @@
 #define ASK_EVERY_S 10
 /* What the filter learns it never forgets: it fills up until it is rebuilt. */
 #define REBUILD_EVERY_S 300
-/* Of a million sockets that takes one or two seconds: no more than a 640th of the time, 0.16 %. */
+/* It takes the longer the more sockets there are: no more than a 640th of the time, 0.16 %. */
 #define REBUILD_SHARE 640
 #define REBUILD_MAX_S 3600
 /* Messages of netlink can be lost; links are looked at this often in any case. */
@@ -95,11 +95,6 @@ static void timer_read(int fd)
 
 	while (read(fd, &times, sizeof(times)) > 0)
 		;
-}
-
-static __u64 monotonic_us(void)
-{
-	return clock_ns(CLOCK_MONOTONIC) / 1000;
 }
 
 /* Devices that carry the guard here, as they were last looked at. */
@@ -291,7 +286,7 @@ static int on_signals(struct daemon *d, int fd)
 	while (read(fd, &got, sizeof(got)) == sizeof(got)) {
 		if (got.ssi_signo == SIGHUP) {
 			notify("RELOADING=1\nMONOTONIC_USEC=%llu",
-			       (unsigned long long)monotonic_us());
+			       (unsigned long long)clock_ns(CLOCK_MONOTONIC) / 1000);
 			on_reload(d);
 			continue;
 		}

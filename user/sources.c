@@ -9,8 +9,7 @@
 #include "table.h"
 #include "util.h"
 
-#define HOST_BITS(is_v4) ((is_v4) ? 32U : 64U)
-#define NET_BITS(is_v4)  ((is_v4) ? 24U : 48U)
+#define MAPPED_BITS 96U /* in front of an IPv4 address */
 
 int sources_open(const struct guard *g, struct sources *s, bool change)
 {
@@ -53,21 +52,23 @@ bool source_read(const struct sources *s, __u32 at, struct sw_source *copy)
 	return tag_of(&s->slot[at]) == tag && copy->service < SW_MAX_SERVICES;
 }
 
-static bool is_v4(const struct sw_source *c)
+__u32 source_level_len(const __be32 addr[4], __u32 level)
 {
-	return !c->addr[0] && !c->addr[1] && c->addr[2] == SW_BE32(0xffff);
+	if (level == SW_LEVEL_HOST)
+		return addr_is_v4(addr) ? MAPPED_BITS + 32 : 64;
+	return addr_is_v4(addr) ? MAPPED_BITS + 24 : 48;
 }
 
 __u32 source_prefix_len(const struct sw_source *c)
 {
-	return c->level == SW_LEVEL_HOST ? HOST_BITS(is_v4(c)) : NET_BITS(is_v4(c));
+	return source_level_len(c->addr, c->level) - (addr_is_v4(c->addr) ? MAPPED_BITS : 0);
 }
 
 /* What is behind the prefix is of the connection that was first. */
 static void cut(const struct sw_source *c, __be32 addr[4])
 {
 	memcpy(addr, c->addr, sizeof(c->addr));
-	if (is_v4(c)) {
+	if (addr_is_v4(c->addr)) {
 		addr[3] &= c->level ? SW_BE32(0xffffff00) : ~0U;
 		return;
 	}
@@ -192,9 +193,8 @@ __u32 sources_unban(const struct sources *s, const __be32 addr[4], __u32 prefix_
 		if (!source_read(s, i, &c) || !source_is_banned(&c, now_s))
 			continue;
 		cut(&c, prefix);
-		if (prefix_len != ~0U &&
-		    (prefix_len != source_prefix_len(&c) + (is_v4(&c) ? 96 : 0) ||
-		     memcmp(prefix, addr, sizeof(prefix))))
+		if (prefix_len != ~0U && (prefix_len != source_level_len(c.addr, c.level) ||
+					  memcmp(prefix, addr, sizeof(prefix))))
 			continue;
 		__atomic_store_n(&s->slot[i].banned_until_s, 0, __ATOMIC_RELAXED);
 		n++;

@@ -27,7 +27,9 @@ void sources_close(struct sources *s);
 
 /* A copy of the slot, if it is in use. */
 bool source_read(const struct sources *s, __u32 at, struct sw_source *copy);
-/* Bits of its prefix: 32, 24, 64, 48. */
+/* Bits of the prefix by which an address is counted, v4-mapped: 128, 120, 64, 48. */
+__u32 source_level_len(const __be32 addr[4], __u32 level);
+/* The same as people write it: 32, 24, 64, 48. */
 __u32 source_prefix_len(const struct sw_source *c);
 /* "203.0.113.0/24" */
 const char *source_text(const struct sw_source *c, char buf[TEXT_ADDR + 8]);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "session.h"
+#include "sources.h"
 #include "text.h"
 #include "util.h"
 
@@ -349,21 +350,13 @@ static bool add_session(struct look *l, const struct socket_line *s, void *arg)
 	return true;
 }
 
-/* Bits of the prefix by which a source is counted. */
-static __u32 level_len(const __be32 addr[4], enum sw_level level)
-{
-	if (level == SW_LEVEL_HOST)
-		return addr_is_v4(addr) ? 128 : 64;
-	return addr_is_v4(addr) ? 96 + 24 : 48;
-}
-
 /* The one that runs this has a connection, even if it was not found. */
 static void count_levels(struct sessions *all, const __u32 same[SESSIONS_MAX])
 {
 	for (__u32 i = 0; i < all->count; i++)
 		for (int level = 0; level < SW_LEVELS; level++) {
 			struct session *who = &all->at[i];
-			__u32 len = level_len(who->client, (enum sw_level)level), sum = 0;
+			__u32 len = source_level_len(who->client, (__u32)level), sum = 0;
 
 			for (__u32 k = 0; k < all->count; k++)
 				if (addr_in_prefix(all->at[k].client, who->client, len))
