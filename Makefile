@@ -46,6 +46,17 @@ HAVE_CONFINE := $(shell $(PKG_CONFIG) --exists $(CONFINE) && echo yes)
 LIBBPF_CFLAGS += $(shell $(PKG_CONFIG) --cflags $(CONFINE) 2>/dev/null)
 CONFINE_LIBS := $(shell $(PKG_CONFIG) --libs $(CONFINE) 2>/dev/null)
 
+# What some commands alone need. Without it they say so, and all the rest is whole: feature,
+# what pkg-config calls it, and the sources besides cmd_FEATURE.c are FEATURE_*.c.
+FEATURES := web:libmicrohttpd top:ncursesw replay:libpcap
+feature_name = $(word 1,$(subst :, ,$(1)))
+feature_lib = $(word 2,$(subst :, ,$(1)))
+HAVE_FEATURES := $(foreach f,$(FEATURES),$(if $(shell $(PKG_CONFIG) --exists \
+	$(call feature_lib,$(f)) && echo yes),$(f)))
+LACKED := $(foreach f,$(filter-out $(HAVE_FEATURES),$(FEATURES)),$(call feature_name,$(f)))
+FEATURE_LIBS := $(foreach f,$(HAVE_FEATURES),$(shell $(PKG_CONFIG) --libs $(call feature_lib,$(f))))
+LIBBPF_CFLAGS += $(foreach f,$(HAVE_FEATURES),$(shell $(PKG_CONFIG) --cflags $(call feature_lib,$(f))))
+
 # Headers of the target that clang finds by itself for the host, but not with -target bpf;
 # behind all others, so that they never shadow clang's own.
 BPF_SYS_INCLUDES := $(shell $(CLANG) -v -E - </dev/null 2>&1 | \
@@ -58,7 +69,7 @@ SW_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla 
 	-Iinclude -Iuser -I$(BUILD) -I$(BUILD)/tests $(LIBBPF_CFLAGS) $(YAML_CFLAGS)
 DEPFLAGS = -MMD -MP -MF $@.d
 
-USER_SRC := $(wildcard user/*.c)
+USER_SRC := $(filter-out $(foreach f,$(LACKED),user/cmd_$(f).c user/$(f)_%.c),$(wildcard user/*.c))
 USER_OBJ := $(USER_SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(filter-out $(BUILD)/user/main.o,$(USER_OBJ))
 BPF_SRC := $(wildcard bpf/*.bpf.c)
@@ -100,7 +111,7 @@ catalogue: ## list what is covered by which test
 
 $(BUILD)/synwarden: $(USER_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS) $(CONFINE_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS) $(CONFINE_LIBS) $(FEATURE_LIBS)
 
 define compile
 $(call say,CC)
@@ -139,7 +150,7 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 
 $(TEST_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELPER_OBJ) $(LIB_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS) $(CONFINE_LIBS)
+	$(Q)$(CC) $(SW_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(YAML_LIBS) $(CONFINE_LIBS) $(FEATURE_LIBS)
 
 $(BUILD)/tests/turns: LIBBPF_LIBS += -lm
 $(TOOL_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o

@@ -43,6 +43,10 @@ enum opt {
 	OPT_PER_NET = 1ULL << 32,
 	OPT_OVER = 1ULL << 33,
 	OPT_BANNED = 1ULL << 34,
+	OPT_LISTEN = 1ULL << 35,
+	OPT_SOCKET = 1ULL << 36,
+	OPT_TOKEN_FILE = 1ULL << 37,
+	OPT_TEXTFILE = 1ULL << 38,
 };
 
 struct opts {
@@ -65,7 +69,11 @@ struct opts {
 	const char *config;        /* of --config */
 	const struct config *file; /* as attach has read it */
 	__u32 confirm_s;
-	__u32 rotate_s; /* 0: keys stay */
+	__u32 rotate_s;         /* 0: keys stay */
+	const char *listen;     /* of --listen: ADDRESS:PORT */
+	const char *socket;     /* of --socket, see control.h */
+	const char *token_file; /* NULL: whoever reaches the port may look */
+	const char *textfile;   /* of metrics --textfile */
 };
 #define OPTS_INIT                                                                        \
 	{                                                                                \
@@ -111,6 +119,11 @@ int cmd_diff(const struct opts *o, int argc, char **argv);
 int cmd_apply(const struct opts *o, int argc, char **argv);
 int cmd_confirm(const struct opts *o, int argc, char **argv);
 int cmd_save(const struct opts *o, int argc, char **argv);
+
+int cmd_metrics(const struct opts *o, int argc, char **argv);
+int cmd_web(const struct opts *o, int argc, char **argv);
+int cmd_top(const struct opts *o, int argc, char **argv);
+int cmd_replay(const struct opts *o, int argc, char **argv);
 
 struct config;
 /*

@@ -57,6 +57,10 @@ static const struct option long_options[] = {
 	{ "confirm", required_argument, NULL, ARG_OPT(OPT_CONFIRM) },
 	{ "dry-run", no_argument, NULL, ARG_OPT(OPT_DRY_RUN) },
 	{ "rotate-keys", required_argument, NULL, ARG_OPT(OPT_ROTATE_KEYS) },
+	{ "listen", required_argument, NULL, ARG_OPT(OPT_LISTEN) },
+	{ "socket", required_argument, NULL, ARG_OPT(OPT_SOCKET) },
+	{ "token-file", required_argument, NULL, ARG_OPT(OPT_TOKEN_FILE) },
+	{ "textfile", required_argument, NULL, ARG_OPT(OPT_TEXTFILE) },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -183,6 +187,25 @@ static int set_ttl(__u32 *seconds, struct text_why *why)
 	return text_duration(optarg, 1, LIST_TTL_MAX, seconds);
 }
 
+/* Options whose value is a name that the command reads itself. */
+static const char **name_of(struct opts *o, __u64 opt)
+{
+	switch (opt) {
+	case OPT_CONFIG:
+		return &o->config;
+	case OPT_LISTEN:
+		return &o->listen;
+	case OPT_SOCKET:
+		return &o->socket;
+	case OPT_TOKEN_FILE:
+		return &o->token_file;
+	case OPT_TEXTFILE:
+		return &o->textfile;
+	default:
+		return NULL;
+	}
+}
+
 /* Options of `conns`. */
 static int set_query(struct opts *o, __u64 opt, int argc, char **argv, struct text_why *why)
 {
@@ -215,7 +238,11 @@ static int set_query(struct opts *o, __u64 opt, int argc, char **argv, struct te
 
 static int set_option(struct opts *o, __u64 opt, int argc, char **argv, struct text_why *why)
 {
+	const char **name = name_of(o, opt);
+
 	o->given |= opt;
+	if (name)
+		*name = optarg;
 	switch (opt) {
 	case OPT_XDP:
 		return text_xdp_mode(optarg, &o->xdp, why);
@@ -245,9 +272,6 @@ static int set_option(struct opts *o, __u64 opt, int argc, char **argv, struct t
 		return set_ttl(&o->ttl_s, why);
 	case OPT_COMMENT:
 		return list_comment_read(optarg, o->comment, why);
-	case OPT_CONFIG:
-		o->config = optarg;
-		return 0;
 	case OPT_CONFIRM:
 		return set_number("confirm", "seconds", 1, 86400, &o->confirm_s, why);
 	case OPT_DRY_RUN:

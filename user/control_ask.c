@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The asking side of the daemon's socket; see control.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include <linux/types.h>
+
+#include "control.h"
+#include "util.h"
+
+/* An answer that does not come is no answer: rendering takes milliseconds. */
+#define PATIENCE_S 10
+
+/* The first line, byte by byte, as what follows belongs to the caller. */
+static int read_head(int fd, char *line, size_t size)
+{
+	size_t len = 0;
+
+	while (len + 1 < size) {
+		ssize_t got = read(fd, line + len, 1);
+
+		if (got < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		if (!got || line[len] == '\n')
+			break;
+		len++;
+	}
+	line[len] = '\0';
+	return len ? 0 : -EPROTO;
+}
+
+int control_ask(const char *path, const char *question, char *why, size_t size)
+{
+	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	char line[CONTROL_QUESTION];
+	int len, err;
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(addr.sun_path, path);
+	len = snprintf(line, sizeof(line), "%s\n", question);
+	if (len >= (int)sizeof(line))
+		return -E2BIG;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
+	    send(fd, line, (size_t)len, MSG_NOSIGNAL) != len)
+		return -errno;
+	err = read_head(fd, line, sizeof(line));
+	if (err)
+		return err;
+	if (!strcmp(line, "ok"))
+		return TAKE_FD(fd);
+	snprintf(why, size, "%s", strncmp(line, "error ", 6) ? line : line + 6);
+	return -EREMOTEIO;
+}
