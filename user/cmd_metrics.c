@@ -41,31 +41,20 @@ static int read_all(int fd, struct text *t)
 	return got < 0 ? -errno : 0;
 }
 
-/* Does it tell of the guard at this pin? By its synwarden_guard_info. */
-static bool is_of_pin(const struct text *t, const char *pin)
-{
-	char label[PATH_MAX + 64];
-
-	return !path_format(label, sizeof(label), "\nsynwarden_guard_info{pin=\"%s\",", pin) &&
-	       t->at && strstr(t->at, label);
-}
-
 /*
- * A daemon knows more than the guard shows: events, reloads, itself. One that was not named is
- * asked as well, and minds if it guards something else. 1: it did not answer.
+ * A daemon knows more than the guard shows: events, reloads, itself. 1: none of this guard's
+ * answers, and none was named.
  */
 static int ask_daemon(const struct opts *o, bool openmetrics, struct text *t)
 {
-	const char *path = o->socket ? o->socket : CONTROL_DEFAULT;
-	char why[256] = "";
-	autoclose int fd = control_ask(path, openmetrics ? "metrics\t" WORD_OPENMETRICS : "metrics",
-				       why, sizeof(why));
+	char path[CONTROL_PATH], why[256] = "";
+	autoclose int fd = control_ask(control_path(o->socket, o->pin, path),
+				       openmetrics ? "metrics\t" WORD_OPENMETRICS : "metrics", why,
+				       sizeof(why));
 	int err = fd < 0 ? fd : read_all(fd, t);
 
-	if (!err && (o->socket || is_of_pin(t, o->pin)))
-		return 0;
-	if (!o->socket)
-		return 1;
+	if (!err || !o->socket)
+		return err ? 1 : 0;
 	return *why ? log_refuse(err, "%s: %s", path, why) : log_err(err, "ask %s", path);
 }
 
@@ -151,8 +140,8 @@ int cmd_metrics(const struct opts *o, int argc, char **argv)
 	if (openmetrics && o->textfile)
 		return log_usage("--textfile is read by node_exporter, which takes the other "
 				 "format: without '" WORD_OPENMETRICS "'");
-	/* a child of the daemon must not ask it */
-	err = daemon_facts ? 1 : ask_daemon(o, openmetrics, &t);
+	/* a child of the daemon, which answers from memory, must not ask it */
+	err = daemon_facts || fileno(stdout) < 0 ? 1 : ask_daemon(o, openmetrics, &t);
 	if (err == 1)
 		err = read_guard(o, openmetrics, &t);
 	if (!err && o->textfile)

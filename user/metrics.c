@@ -11,8 +11,6 @@
 #include "metrics_write.h"
 #include "util.h"
 
-const struct daemon_facts *daemon_facts;
-
 /* "0.1.0+v0.1.0-12-gabcdef" is a version and a revision. */
 static void write_build(struct metrics_write *w)
 {
@@ -157,27 +155,17 @@ static void write_lists(struct metrics_write *w)
 
 static void write_events(struct metrics_write *w)
 {
-	static const char *const kinds[] = {
-		[SW_EVENT_PACKET] = "packet",         [SW_EVENT_STATE] = "state",
-		[SW_EVENT_TABLE_FULL] = "table_full", [SW_EVENT_ARMED] = "armed",
-		[SW_EVENT_DISARMED] = "disarmed",
-	};
-	static const char *const stages[] = {
-		[DAEMON_LOST_RATE_LIMIT] = "rate_limit",
-		[DAEMON_LOST_SUBSCRIBER] = "subscriber",
-	};
-	const struct daemon_facts *d = daemon_facts;
+	const struct feed_counts *feed = daemon_facts ? daemon_facts->feed : NULL;
 	__u64 ring = 0;
 
-	_Static_assert(ARRAY_SIZE(kinds) == DAEMON_EVENT_KINDS, "a name for each kind");
-	_Static_assert(ARRAY_SIZE(stages) == DAEMON_LOST_STAGES, "a name for each stage");
-	for (__u32 i = 0; d && i < DAEMON_EVENT_KINDS; i++)
-		metric_u64(&w->m, M_EVENTS, LABELS(kinds[i]), d->events[i]);
+	for (__u8 i = 0; feed && i < SW_EVENT_KINDS; i++)
+		metric_u64(&w->m, M_EVENTS, LABELS(event_kind_name(i)), feed->events[i]);
 	for (__u32 hook = 0; hook < SW_HOOK_MAX; hook++)
 		ring += w->f->facts.rx[hook].events_lost;
-	metric_u64(&w->m, M_EVENTS_LOST, LABELS("ring"), ring);
-	for (__u32 i = 0; d && i < DAEMON_LOST_STAGES; i++)
-		metric_u64(&w->m, M_EVENTS_LOST, LABELS(stages[i]), d->lost[i]);
+	/* by the programs' count, which the daemon's begins behind */
+	metric_u64(&w->m, M_EVENTS_LOST, LABELS(lost_stage_names[LOST_RING]), ring);
+	for (__u32 i = LOST_RING + 1; feed && i < LOST_STAGES; i++)
+		metric_u64(&w->m, M_EVENTS_LOST, LABELS(lost_stage_names[i]), feed->lost[i]);
 }
 
 static void write_programs(struct metrics_write *w)
@@ -198,8 +186,8 @@ static void write_config(struct metrics_write *w)
 
 	if (d && d->reloaded)
 		metric_u64(&w->m, M_RELOAD_OK, NO_LABELS, d->reload_ok);
-	if (d && d->reload_ok_s)
-		metric_u64(&w->m, M_RELOAD_TIME, NO_LABELS, d->reload_ok_s);
+	if (d && d->reload_ok_ns)
+		metric_ns(&w->m, M_RELOAD_TIME, NO_LABELS, wall_ns(d->reload_ok_ns));
 	metric_u64(&w->m, M_KEY_EPOCH, NO_LABELS, w->f->facts.epoch);
 	metric_u64(&w->m, M_KEY_AGE, NO_LABELS, w->f->facts.key_age_s);
 	if (d)

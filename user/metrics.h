@@ -6,21 +6,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "feed.h"
 #include "kernel.h"
-
-/* Of enum sw_event_kind. */
-#define DAEMON_EVENT_KINDS (SW_EVENT_DISARMED + 1)
-
-/* Where events get lost behind the ring, whose losses the programs count. */
-enum daemon_lost {
-	DAEMON_LOST_RATE_LIMIT,
-	DAEMON_LOST_SUBSCRIBER,
-	DAEMON_LOST_STAGES,
-};
 
 /*
  * How many entries each list has, as a walk over 100,000 takes a tenth of a second. In memory
- * that the daemon's children share; see metrics_cache_new().
+ * that the daemon's children share.
  */
 struct metrics_cache {
 	__u32 busy_s;  /* conn_now() of who writes it, 0: nobody does */
@@ -30,24 +21,27 @@ struct metrics_cache {
 	__u32 entries[LIST_HITS];
 };
 
-/* What the daemon counts since its start. All but the last is read as it was at the fork. */
+/* What only the daemon knows. Its children have it as it was at the fork, but for the cache. */
 struct daemon_facts {
 	__u32 pid;
-	__u32 rotate_s;                   /* of --rotate-keys, 0: never */
-	__u64 events[DAEMON_EVENT_KINDS]; /* taken from the ring */
-	__u64 lost[DAEMON_LOST_STAGES];
-	__u64 armed_ns[SW_MAX_SERVICES]; /* by id, 0 again for an id that another service gets */
-	bool reloaded;                   /* it was asked to, or there was a file at its start */
-	bool reload_ok;                  /* the last one */
-	__u64 reload_ok_s;               /* time of day of the last that succeeded, 0: none */
+	__u32 rotate_s;                  /* of --rotate-keys, 0: never */
+	const struct feed_counts *feed;  /* NULL: it reads no events */
+	__u64 armed_ns[SW_MAX_SERVICES]; /* under attack since its start, by id of the service */
+	bool reloaded;                   /* it was asked to */
+	bool reload_ok;                  /* the last time */
+	__u64 reload_ok_ns;              /* CLOCK_MONOTONIC: the last that succeeded, 0: none */
 	struct metrics_cache *cache;     /* NULL: none */
 };
 
-/* NULL outside the daemon's children. */
+/* NULL but in a daemon and its children. */
 extern const struct daemon_facts *daemon_facts;
 
-/* For a daemon, before it forks: shared with all its children, until it ends. NULL: no memory. */
-struct metrics_cache *metrics_cache_new(void);
+/* metrics_daemon.c: for the daemon, which tells what it knows. The first one at its start. */
+struct facts;
+void metrics_daemon(__u32 rotate_s, const struct feed_counts *feed);
+/* Of two readings, a moment apart. */
+void metrics_daemon_armed(const struct facts *before, const struct facts *now);
+void metrics_daemon_reload(bool ok);
 
 /* All of them, of this guard. Nothing is written if that fails. */
 int metrics_write(const struct guard *g, bool openmetrics, FILE *out);

@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "metrics_read.h"
 #include "session.h"
@@ -75,7 +74,6 @@ void process_read(__u32 pid, struct process_use *use)
 {
 	__u64 value[STAT_FIELDS], boot_s = number_of("", "stat", "\nbtime");
 	__u64 tick_ns = 1000000000 / (__u64)sysconf(_SC_CLK_TCK);
-	struct rlimit limit;
 	char name[16];
 
 	memset(use, 0, sizeof(*use));
@@ -88,12 +86,10 @@ void process_read(__u32 pid, struct process_use *use)
 	use->rss_bytes = value[STAT_RSS] * (__u64)sysconf(_SC_PAGESIZE);
 	use->known = true;
 	use->fds_known = count_fds(name, &use->fds);
-	/* a child has its parent's */
-	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur != RLIM_INFINITY)
-		use->fds_max = limit.rlim_cur;
+	use->fds_max = number_of(name, "limits", "\nMax open files");
 }
 
-__u64 map_memory(int fd)
+__u64 map_bytes(int fd)
 {
 	char file[32];
 

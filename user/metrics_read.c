@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See metrics_read.h. */
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "metrics_read.h"
@@ -15,14 +13,6 @@
 #define CACHE_S 60
 /* Whoever writes the cache for so long was killed. */
 #define CACHE_BUSY_S 30
-
-struct metrics_cache *metrics_cache_new(void)
-{
-	void *at = mmap(NULL, sizeof(struct metrics_cache), PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	return at == MAP_FAILED ? NULL : at;
-}
 
 /* --- lists -------------------------------------------------------------------------------- */
 
@@ -69,7 +59,7 @@ static int read_lists(const struct guard *g, struct metrics_facts *f)
 	struct metrics_cache now = { .taken_s = conn_now(), .gen = f->facts.settings.gen }, copy;
 	int err = mapio_list_hits(g, f->list_hits);
 
-	now.memory = map_memory(g->map[MAP_LISTS]);
+	now.memory = map_bytes(g->map[MAP_LISTS]);
 	if (cache && cache_holds(cache, &now, &copy)) {
 		memcpy(f->list_entries, copy.entries, sizeof(f->list_entries));
 		return err;

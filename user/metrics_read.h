@@ -51,6 +51,6 @@ int metrics_read(const struct guard *g, struct metrics_facts *f);
 /* metrics_process.c: of the daemon, from its child; what cannot be seen stays unknown. Silent. */
 void process_read(__u32 pid, struct process_use *use);
 /* What fdinfo(5) says of a BPF map's memory, 0: nothing. Silent. */
-__u64 map_memory(int fd);
+__u64 map_bytes(int fd);
 
 #endif /* SW_METRICS_READ_H */
