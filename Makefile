@@ -133,8 +133,8 @@ $(BUILD)/user/%.o: user/%.c | $(SKEL)
 $(BUILD)/tests/%.o: tests/%.c | $(SKEL) $(TEST_SKEL)
 	$(compile)
 
-# The version is compiled into one file; a commit must not rebuild the rest.
-$(BUILD)/user/main.o: $(BUILD)/version
+# The version is compiled into the files that name it; a commit must not rebuild the rest.
+$(patsubst %.c,$(BUILD)/%.o,$(shell grep -l SW_VERSION user/*.c)): $(BUILD)/version
 $(BUILD)/version: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
@@ -242,4 +242,4 @@ clean: ## remove build/
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(DEB_DIR) -prune -o -type f -name '*.d' -print 2>/dev/null)
