@@ -23,7 +23,7 @@ make_deb() {
 	[ -e "$(deb_of "$1")" ] || fail "no package: $(ls "$SW_BUILD/deb")"
 }
 
-test_deb_is_built_and_lintian_is_content() { # N06 @limit=180
+test_deb_is_built_and_lintian_is_content() { # Q01 @limit=180
 	local depends p lintian began=$EPOCHREALTIME
 	need lintian
 	make_deb "$RELEASE"
@@ -43,7 +43,7 @@ test_deb_is_built_and_lintian_is_content() { # N06 @limit=180
 	expect_eq "built again" "" "$(make -n -C "$REPO" BUILD="$SW_BUILD" deb | grep dpkg-build || true)"
 }
 
-test_install_and_uninstall_are_each_others_inverse() { # N06
+test_install_and_uninstall_are_each_others_inverse() { # Q02
 	local f
 	for f in uninstall install uninstall; do
 		make -s -C "$REPO" BUILD="$SW_BUILD" DESTDIR="$T/to" PREFIX=/usr "$f" > "$T/said" 2>&1 ||
@@ -67,7 +67,7 @@ test_install_and_uninstall_are_each_others_inverse() { # N06
 	expect_eq "configuration" "# mine" "$(cat "$T/to/etc/synwarden/synwarden.yaml")"
 }
 
-test_examples_of_the_manual_are_right() { # N05 N06
+test_examples_of_the_manual_are_right() { # N05 Q02
 	local n=0 said
 	while awk -v want=$((n + 1)) '/^\.Bd -literal/ { n++; open = n == want; next }
 			/^\.Ed/ { open = 0 } open { print; some = 1 } END { exit !some }' \
@@ -102,6 +102,7 @@ deb() { inside dpkg --force-unsafe-io "$@" > "$T/dpkg" 2>&1 < /dev/null; }
 is_up() { [ "$(ctl is-active lab.target)" = active ]; }
 program_id() { bpftool -j prog show pinned $PIN/progs/sw_xdp | jq .id; }
 established() { guard conns --state established --service any 8081 -j | jq length; }
+# shellcheck disable=SC2016 # a format of dpkg-query
 state_of() { inside dpkg-query -W -f '${db:Status-Status}' synwarden 2> /dev/null || true; }
 has_exe() { inside readlink "/proc/$(main_pid)/exe"; }
 
@@ -185,7 +186,7 @@ removed_and_purged() {
 	expect_eq "left at run" "" "$(inside find /run -xdev -name '*synwarden*')"
 }
 
-test_deb_lives_and_goes() { # N06 L02 L12 @limit=240
+test_deb_lives_and_goes() { # Q01 Q03 L02 L12 @limit=240
 	make_deb "$RELEASE"
 	make_deb "$NEXT"
 	net_up

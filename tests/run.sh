@@ -281,7 +281,7 @@ netns_files()
 		name=$(basename "$f")
 		case $name in
 		*_lib.sh | 'netns_*.sh') continue ;;
-		netns_config.sh | netns_devices.sh | netns_life.sh | netns_lockout.sh | netns_policy.sh | \
+		netns_config.sh | netns_deb.sh | netns_devices.sh | netns_life.sh | netns_lockout.sh | netns_policy.sh | \
 			netns_unit.sh) lane=beside ;;
 		netns_handshake.sh) lane=here ;;
 		*) lane=alone ;;
