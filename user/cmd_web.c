@@ -73,7 +73,8 @@ static int serve(const struct listeners *l)
 int cmd_web(const struct opts *o, int argc, char **argv)
 {
 	static struct gate gate; /* read by other threads up to the end */
-	const char *socket = o->socket ? o->socket : CONTROL_DEFAULT;
+	static char path[CONTROL_PATH];
+	const char *socket = control_path(o->socket, o->pin, path);
 	struct sockaddr_storage addr;
 	struct text_why why;
 	struct listeners l;
@@ -93,7 +94,7 @@ int cmd_web(const struct opts *o, int argc, char **argv)
 	if (!err)
 		err = want_descriptors();
 	if (!err)
-		err = root_give_up(socket);
+		err = root_give_up();
 	if (err)
 		return EXIT_FAILURE;
 	page_begin();

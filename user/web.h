@@ -34,9 +34,9 @@
 #define WEB_CONN_BYTES 16384      /* for the head of a request, and its answer's on the way */
 #define WEB_HEAD_S     10         /* for a request to come whole, or the next one to begin */
 #define WEB_TAKE_S     30         /* for an answer to be taken */
-#define WEB_ASKERS     4          /* questions at once: half of what the daemon answers */
+#define WEB_ASKERS     4          /* questions at once, of the 32 that the daemon answers */
 #define WEB_QUEUE      64         /* that wait for it */
-#define WEB_FOLLOWERS  2          /* each holds one of the daemon's children as well */
+#define WEB_FOLLOWERS  8          /* each holds one of the daemon's children as well */
 #define WEB_ANSWER     (32 << 20) /* bytes of one answer: 100,000 list entries are 12 MB */
 #define WEB_ANSWERS    (64 << 20) /* bytes of all that are being taken */
 #define WEB_FRESH_MS   250        /* so long an answer serves whoever asks the same */
@@ -208,8 +208,8 @@ int listen_address(const char *words, struct sockaddr_storage *addr, socklen_t *
 		   struct text_why *why);
 /* Those the service manager passes, or one at `address`, NULL: the default. Said. */
 int listeners_open(struct listeners *l, const char *address);
-/* To nobody, with the group that may ask at `socket`; nothing unless root. Said. */
-int root_give_up(const char *socket);
+/* Becomes nobody of the group that may ask the daemon; nothing unless root. Said. */
+int root_give_up(void);
 
 /* --- web_page.c ------------------------------------------------------------------------- */
 

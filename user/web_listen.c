@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
+#include <cap-ng.h>
 #include <linux/types.h>
 
+#include "control.h"
 #include "util.h"
 #include "web.h"
 
@@ -161,25 +162,28 @@ int listeners_open(struct listeners *l, const char *address)
 	return 0;
 }
 
-int root_give_up(const char *socket)
+/* Who asks the daemon has to be root or of the group: without one root stays, with no capability. */
+static int root_disarm(void)
 {
-	gid_t group = NOBODY;
-	struct stat st;
+	log_note("there is no group '%s': this stays root, without capabilities", CONTROL_GROUP);
+	log_hint("groupadd --system %s, and start both again", CONTROL_GROUP);
+	capng_clear(CAPNG_SELECT_BOTH);
+	return capng_apply(CAPNG_SELECT_BOTH) ? log_refuse(-EPERM, "give up all capabilities") : 0;
+}
 
-	/* nothing of root's: not even through a program that is run */
+int root_give_up(void)
+{
+	const struct group *group;
+
+	/* and none comes back, through whatever program is run */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return log_err(-errno, "forbid new privileges");
 	if (geteuid())
 		return 0;
-	if (!stat(socket, &st)) {
-		group = st.st_gid;
-	} else {
-		const struct group *known = getgrnam("synwarden");
-
-		if (known)
-			group = known->gr_gid;
-	}
-	if (setgroups(0, NULL) || setresgid(group, group, group) ||
+	group = getgrnam(CONTROL_GROUP);
+	if (!group)
+		return root_disarm();
+	if (setgroups(0, NULL) || setresgid(group->gr_gid, group->gr_gid, group->gr_gid) ||
 	    setresuid(NOBODY, NOBODY, NOBODY))
 		return log_err(-errno, "give up root");
 	return 0;

@@ -22,6 +22,7 @@ TAKE(page_html, "index.html");
 TAKE(page_style, "style.css");
 TAKE(page_script, "app.js");
 TAKE(page_charts, "charts.js");
+TAKE(page_metrics, "metrics.js");
 TAKE(page_uplot, "uPlot.js");
 TAKE(page_uplot_style, "uPlot.css");
 TAKE(page_licences, "licences.txt");
@@ -36,6 +37,7 @@ static struct page_file files[] = {
 	FILE_AT("/style.css", "text/css; charset=utf-8", page_style),
 	FILE_AT("/app.js", "text/javascript; charset=utf-8", page_script),
 	FILE_AT("/charts.js", "text/javascript; charset=utf-8", page_charts),
+	FILE_AT("/metrics.js", "text/javascript; charset=utf-8", page_metrics),
 	FILE_AT("/uPlot.js", "text/javascript; charset=utf-8", page_uplot),
 	FILE_AT("/uPlot.css", "text/css; charset=utf-8", page_uplot_style),
 	FILE_AT("/licences.txt", "text/plain; charset=utf-8", page_licences),

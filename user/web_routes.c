@@ -103,7 +103,7 @@ static void reply_unanswered(struct http_request *r, int err, const char *why)
 	struct http_reply *p = &r->reply;
 	char message[300];
 
-	if (err == -EREMOTEIO && !strcmp(why, "busy"))
+	if (err == -EREMOTEIO && !strncmp(why, "busy", 4))
 		reply_error(p, UNAVAILABLE, "busy", "the daemon answers as many as it can", NULL);
 	else if (err == -EREMOTEIO)
 		reply_error(p, r->has_arguments ? BAD_REQUEST : UNAVAILABLE, "refused", why, NULL);
