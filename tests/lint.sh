@@ -232,9 +232,23 @@ reasons_are_told()
 			s/^> \(.*\)/deploy\/synwarden.8: no such reason \1/p'
 }
 
+# with its type and its labels
+metrics_are_told()
+{
+	local listed told
+	listed=$(sed -nE 's/^\tX\([A-Z_]+, ([A-Z]+), "([a-z_]+)", "([a-z ]*)", .*/\2 \L\1\E \3/p' \
+		user/metrics_list.h | sed 's/ *$//' | sort)
+	told=$(sed -nE 's/^\.It Li ([a-z_]+) Pq (counter|gauge|info)(\\\(dg)?( :)?/\1 \2/p' \
+		deploy/synwarden-metrics.7 | sed 's/ ,//g; s/ *$//' | sort)
+	[ -n "$listed" ] || echo "no metric found in user/metrics_list.h"
+	diff <(echo "$listed") <(echo "$told") |
+		sed -n 's/^< \(.*\)/metric \1: not so in deploy\/synwarden-metrics.7/p
+			s/^> \(.*\)/deploy\/synwarden-metrics.7: no such metric \1/p'
+}
+
 man_page_is_clean()
 {
-	mandoc -T lint -W warning deploy/synwarden.8
+	mandoc -T lint -W warning deploy/*.[1-9]
 }
 
 echo "# $(clang-format --version 2>&1 | head -n 1); shellcheck $(shellcheck -V | sed -n 's/^version: //p')"
@@ -257,6 +271,7 @@ rule "no return or goto in a macro" macros_do_not_jump
 rule "every ABI struct has its size asserted" abi_is_asserted
 rule "every command is in the man page, the completion and a test" commands_are_told
 rule "every reason is in the man page" reasons_are_told
+rule "every metric is in its man page" metrics_are_told
 rule "the man page is clean mdoc" man_page_is_clean
 echo "1..$count"
 [ "$bad" = 0 ]

@@ -422,6 +422,8 @@ static int open_views(struct daemon *d)
 	d->history = history_new();
 	if (!d->feed || !d->history)
 		return -ENOMEM;
+	/* what is counted from here on is known by the first second */
+	history_sample(d->history, &d->g);
 	control_open(&d->control, &d->g, d->o);
 	d->control.feed = d->feed;
 	d->control.history = d->history;
