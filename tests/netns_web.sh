@@ -130,8 +130,7 @@ test_reach_needs_a_token() { # N01
 	for words in 127.0.0.1 localhost:80 127.0.0.1:0 127.0.0.1:65536 ':80' '[::1:80' '1.2.3:4' '127.0.0.1:80x'; do
 		refused "$words" 2 "ADDRESS:PORT" sv "$SW_BIN" web --listen "$words"
 	done
-	refused "an address that is not ours" 1 "Cannot assign" sv "$SW_BIN" web --listen 127.0.0.1:9857 --listen '[::1]:1' --listen 127.1.1.1:9857 extra 2> /dev/null ||
-		true
+	refused "an address that is not ours" 1 "Cannot assign" sv "$SW_BIN" web --listen 10.255.0.1:9857
 	# a socket of the service manager's is no excuse
 	start server "$T/activate" systemd-socket-activate -l 0.0.0.0:9858 "$SW_BIN" web
 	wait_until 5 listening server 9858
@@ -202,7 +201,7 @@ test_odd_slow_and_many_clients() { # N01 @limit=120
 	web malformed
 	web fuzz "${SW_SEED:-$RANDOM}" 4
 	web crowd "$WEB"
-	expect_eq "what it said" 1 "$(wc -l < "$T/web" | tr -d ' ')$(grep -vE 'listening|no group|groupadd' "$T/web" || true)" || true
+	expect_eq "what it said" "" "$(grep -vE 'listening on|no group|groupadd' "$T/web" || true)"
 	web_down
 }
 
@@ -213,7 +212,7 @@ test_page_shows_the_counters() { # N01 @limit=150
 	guarded_up
 	start client "$T/clients" taskset -c $(($(nproc) - 1)) "$PACED" --dst $S4 --port 80 --rate 60 --seconds 22
 	sleep 4
-	flood --dst $S4 --dport 80 --rate 50000 --seconds 20
+	flood --dst $S4 --dport 80 --rate 50000 --seconds 20 --kind syn,ack,null
 	sv "$PYTHON" "$HERE/page.py" $WEB_URL "$pictures" live || fail "page under a flood"
 	flood_end > "$T/sent"
 	wait "$STARTED" 2> /dev/null || true

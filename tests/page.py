@@ -123,10 +123,8 @@ def live(b):
     b.until("Number(document.querySelector('.tile.syns .now [data-metric]').dataset.value) > 1000")
     b.until("document.querySelectorAll('#events li').length > 1 && document.querySelectorAll('#attacks li .go').length", 10)
     check("symbol", "▲" in b.evaluate("document.getElementById('state').textContent + document.title"))
-    if b.evaluate("Boolean(window.uPlot)"):
-        check("charts", b.evaluate("document.querySelectorAll('.chart canvas').length") == 3)
-    else:
-        check("plain charts", b.evaluate("document.querySelectorAll('.chart svg.plain').length") >= 2)
+    lines = "canvas" if b.evaluate("Boolean(window.uPlot)") else "svg.plain"
+    b.until(f"document.querySelectorAll('.chart {lines}').length === 3")
     b.until("new Promise((r) => setTimeout(() => r(true), 3000))")
     for name, width, height, dark in (("page-light", 1240, 980, False), ("page-dark", 1240, 980, True),
                                       ("page-phone", 390, 844, True)):

@@ -108,7 +108,7 @@ def fake(path, log):
         elif name == "allow":  # ends without a word
             pass
         else:
-            c.sendall(b"ok\n" + json.dumps(answers.get(name, [question])).encode() + b"\n")
+            c.sendall(b"ok\n" + json.dumps(answers.get(name, [question]), separators=(",", ":")).encode() + b"\n")
         c.close()
 
     while True:

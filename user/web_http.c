@@ -193,6 +193,18 @@ static void connected(void *unused, struct MHD_Connection *connection, void **ct
 		peer_gone(*ctx);
 }
 
+/* A NUL would end a path or a value early: another sign that is in none takes its place. */
+static size_t unescape(void *unused, struct MHD_Connection *connection, char *text)
+{
+	size_t len = MHD_http_unescape(text);
+
+	(void)unused, (void)connection;
+	for (size_t i = 0; i < len; i++)
+		if (!text[i])
+			text[i] = '\1';
+	return len;
+}
+
 /* --- for the other files ---------------------------------------------------------------- */
 
 const char *http_header(const struct http_request *r, const char *name)
@@ -252,13 +264,14 @@ void http_sleep(void *connection)
 int http_start(int listener, void (*to_serve)(struct http_request *r))
 {
 	serve = to_serve;
-	if (!MHD_start_daemon(
-		    MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle,
-		    NULL, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_CONNECTION_LIMIT,
-		    (unsigned int)WEB_CONNS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		    (size_t)WEB_CONN_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)WEB_TAKE_S,
-		    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, connected, NULL,
-		    MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END))
+	if (!MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+			      NULL, handle, NULL, MHD_OPTION_LISTEN_SOCKET, listener,
+			      MHD_OPTION_CONNECTION_LIMIT, (unsigned int)WEB_CONNS,
+			      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)WEB_CONN_BYTES,
+			      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)WEB_TAKE_S,
+			      MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK,
+			      unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION, connected, NULL,
+			      MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END))
 		return log_refuse(-EIO, "the HTTP server did not start");
 	return 0;
 }

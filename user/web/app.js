@@ -286,6 +286,6 @@ $("pause").addEventListener("click", (e) => {
 });
 document.addEventListener("visibilitychange", tick);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
-	() => Object.values(charts).forEach((c) => c.rebuild()));
+	() => Object.values(charts).forEach((c) => c.setLog(c.log)));
 makeTiles();
 tick();

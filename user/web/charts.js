@@ -49,7 +49,7 @@ export class Chart {
 		this.box = box;
 		this.filled = filled;
 		this.label = label;
-		this.lines = [];
+		this.lines = null;
 		this.data = [[]];
 		this.log = true;
 		this.at = null;
@@ -64,21 +64,22 @@ export class Chart {
 	}
 
 	set(lines, data) {
-		const anew = lines.join() !== this.lines.join();
+		const anew = lines.join() !== this.lines?.join();
 		this.lines = lines;
 		this.data = data;
 		if (anew)
 			this.rebuild();
 		else if (this.plot)
 			this.plot.setData(data);
-		else
+		else if (lines.length)
 			this.drawPlain();
 		this.tell();
 	}
 
 	setLog(log) {
 		this.log = log;
-		this.rebuild();
+		if (this.lines)
+			this.rebuild();
 	}
 
 	rebuild() {
@@ -88,8 +89,10 @@ export class Chart {
 		this.area.replaceChildren();
 		this.legend.replaceChildren(...this.lines.map((name, i) => this.legendItem(name, i)),
 			element("li", { class: "when" }));
-		if (!this.lines.length)
+		if (!this.lines.length) {
+			this.area.append(element("p", { class: "empty" }, "Nothing in the last 15 minutes."));
 			return;
+		}
 		if (window.uPlot)
 			this.plot = new window.uPlot(this.options(), this.data, this.area);
 		else
