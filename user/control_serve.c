@@ -233,7 +233,10 @@ static void tell_recent(const struct control *c, bool as_json, __u32 most)
 			record_write(stdout, as_json, &names, &r);
 }
 
-/* Until the reader goes, or takes nothing for too long. */
+/*
+ * Until the reader goes. One who pauses is waited for, as one who reads what seldom comes is, and
+ * then told how much he missed: what is cut off in time would end within a line.
+ */
 static int tell_follow(const struct control *c, int fd, bool as_json)
 {
 	struct event_names names = { .g = c->guard };
@@ -286,11 +289,13 @@ static int run_question(const struct control *c, int words, char **word)
 /* Everything is in memory before the first line says how it went. */
 static int answer(const struct control *c, int fd, int words, char **word)
 {
+	struct timeval patience = { .tv_sec = SEND_PATIENCE_S };
 	autofree char *body = NULL, *said = NULL;
 	size_t size, said_size;
 	FILE *real = fdopen(fd, "w");
 	int code;
 
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	stdout = open_memstream(&body, &size);
 	stderr = open_memstream(&said, &said_size);
 	if (!real || !stdout || !stderr)
@@ -310,14 +315,12 @@ static int answer(const struct control *c, int fd, int words, char **word)
 
 static int child(const struct control *c, int fd)
 {
-	struct timeval patience = { .tv_sec = SEND_PATIENCE_S };
 	char question[CONTROL_QUESTION], *word[WORDS_MAX + 1];
 	int words, err;
 
 	/* neither outlives the daemon nor speaks for it */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	unsetenv("NOTIFY_SOCKET");
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	err = read_question(fd, question);
 	words = err ? err : split(question, word);
 	if (words < 0) {
