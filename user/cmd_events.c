@@ -13,6 +13,7 @@
 #include "cmd.h"
 #include "control.h"
 #include "events.h"
+#include "only_one.h"
 #include "util.h"
 
 struct reader {
@@ -63,6 +64,13 @@ static int from_ring(const struct opts *o)
 
 	if (guard_open(&g, o->pin))
 		return EXIT_FAILURE;
+	if (only_one_runs(&g)) {
+		/* what was read here it would not see, nor tell the journal */
+		log_refuse(-EBUSY, "a daemon reads the events of %s, and cannot be asked here",
+			   g.dir);
+		log_hint("--socket PATH, as it was started with");
+		return EXIT_FAILURE;
+	}
 	ring = ring_buffer__new(g.map[MAP_EVENTS], on_event, &r, NULL);
 	if (!ring) {
 		log_err(-errno, "open the event ring");
@@ -131,7 +139,8 @@ int cmd_events(const struct opts *o, int argc, char **argv)
 		return from_daemon(fd, o->given & OPT_FOLLOW);
 	if (fd == -EREMOTEIO)
 		return exit_code(log_refuse(fd, "the daemon says: %s", why));
-	if (o->socket || (fd != -ENOENT && fd != -ECONNREFUSED))
-		return exit_code(log_err(fd, "ask the daemon at %s", path));
+	if (o->socket || (fd != -ENOENT && fd != -ECONNREFUSED && fd != -ENAMETOOLONG))
+		return exit_code(
+			log_err(fd, "ask the daemon at %s", o->socket ? o->socket : path));
 	return from_ring(o);
 }

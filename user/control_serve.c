@@ -102,7 +102,8 @@ void control_open(struct control *c, const struct guard *g, const struct opts *o
 		remember_directory();
 	c->fd = listen_at(control_path(o->socket, g->dir, path));
 	if (c->fd < 0)
-		log_note("nobody can ask this daemon: %s: %s", path, strerror(-c->fd));
+		log_note("nobody can ask this daemon: %s: %s", o->socket ? o->socket : path,
+			 strerror(-c->fd));
 }
 
 void control_close(struct control *c)
