@@ -314,13 +314,17 @@ static int answer(const struct control *c, int fd, int words, char **word)
 	return fclose(real) ? 1 : code;
 }
 
-static int child(const struct control *c, int fd)
+static int child(const struct control *c, pid_t daemon, int fd)
 {
 	char question[CONTROL_QUESTION], *word[WORDS_MAX + 1];
 	int words, err;
 
 	/* neither outlives the daemon nor speaks for it */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != daemon)
+		return 1;
+	/* while it is open here, it is not known for dead there */
+	close(c->fd);
 	unsetenv("NOTIFY_SOCKET");
 	err = read_question(fd, question);
 	words = err ? err : split(question, word);
@@ -337,7 +341,7 @@ static int child(const struct control *c, int fd)
 
 static void serve(struct control *c, int fd)
 {
-	pid_t pid;
+	pid_t self = getpid(), pid;
 
 	if (!may_ask(c, fd)) {
 		refuse(fd, "only root and the group " CONTROL_GROUP " may ask");
@@ -350,7 +354,7 @@ static void serve(struct control *c, int fd)
 	fflush(NULL);
 	pid = fork();
 	if (!pid)
-		_exit(child(c, fd));
+		_exit(child(c, self, fd));
 	if (pid < 0) {
 		refuse(fd, "busy: no process for it");
 		log_err(-errno, "make a process for a question");
