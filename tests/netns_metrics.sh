@@ -273,6 +273,77 @@ test_textfile_is_whole_or_not_there() { # N04
 	cmp "$T/out/sw.prom" "$T/old"
 }
 
+# --- the daemon ---------------------------------------------------------------------------
+reload_is() { scrape m && [ "$(metrics value "$T/m" synwarden_config_last_reload_successful)" = "$1" ]; }
+formats_agree() { scrape m && scrape om openmetrics && metrics same "$T/m" "$T/om" > /dev/null; }
+took() { metrics value "$T/m" synwarden_collect_duration_seconds "$@"; }
+
+test_daemon_tells_what_it_alone_knows() { # N04 @limit=90
+	local first n
+	net_up
+	export SYNWARDEN_RUN=$T/run
+	start_nginx
+	guard attach s0 --xdp "$MODE" --connections 1000000 > /dev/null
+	guard service add any 80 --mode auto --arm syns=500:100,half-open=off,unfinished=off,hold=1s \
+		--per-source conns=1000
+	"$PYTHON" -c 'for i in range(50000): print("10.0.%d.%d" % (i >> 8, i & 255))' > "$T/list"
+	daemon_up --rotate-keys 3600
+	scrape last
+	echo 'limts: {}' > "$T/conf"
+	guard apply "$T/conf" 2> /dev/null && fail "applied"
+	some_traffic
+	guard deny load "$T/list"
+	scrape m
+	first=$(took collector=lists)
+	expect_metric 50000 synwarden_list_entries list=deny family=ipv4
+	metrics_are_so
+	scrape m
+	expect_metric 50000 synwarden_list_entries list=deny
+	say "MEASURED 50,000 list entries: $first s, then $(took collector=lists) s; all else" \
+		"with tables for 1,000,000 connections $(awk -v a="$(took)" -v l="$(took collector=lists)" \
+		'BEGIN { print a - l }') s"
+	expect_le "seconds for lists that are known" "$(took collector=lists)" \
+		"$(awk -v f="$first" 'BEGIN { print f / 3 }')"
+	expect_metric 3600 synwarden_key_rotation_interval_seconds
+	expect_metric none synwarden_config_last_reload_successful
+	expect_metric 1 synwarden_service_transitions_total to=armed
+	metrics_are_so
+	guard deny del 10.0.0.1
+	kill -HUP "$DAEMON"
+	wait_until 5 reload_is 0 || fail "a reload that failed: $(cat "$T/daemon")"
+	echo 'services: [{ prefix: any, ports: 80, mode: auto }]' > "$T/conf"
+	guard apply "$T/conf" 2> /dev/null
+	kill -HUP "$DAEMON"
+	wait_until 5 reload_is 1 || fail "a reload: $(cat "$T/daemon")"
+	expect_metric 0 synwarden_list_entries list=deny family=ipv6
+	metrics_are_so
+	expect_le "age of the reload" "$(awk -v n="$EPOCHREALTIME" -v t="$(metrics value "$T/m" \
+		synwarden_config_last_reload_success_timestamp_seconds)" 'BEGIN { print n - t }')" 20
+	expect_gt "seconds under attack" "$(metrics value "$T/m" synwarden_service_armed_seconds_total)" 0.5
+	expect_gt "events" "$(metrics value "$T/m" synwarden_events_total kind=packet)" 0
+	expect_gt "resident" "$(metrics value "$T/m" process_resident_memory_bytes)" 1000000
+	# the one it was asked by may be there, or not any more
+	n=$(find "/proc/$DAEMON/fd" -mindepth 1 | wc -l)
+	expect_ge "descriptors" "$(metrics value "$T/m" process_open_fds)" $((n - 2))
+	expect_le "descriptors" "$(metrics value "$T/m" process_open_fds)" $((n + 2))
+	expect_eq "exported of the table, all but" \
+		"synwarden_program_runs_total synwarden_program_run_seconds_total" \
+		"$(metrics table "$T/m" "$TABLE")"
+	promtool check metrics < "$T/m" || fail "$(promtool check metrics < "$T/m" 2>&1)"
+	wait_until 10 formats_agree || fail "$(metrics same "$T/m" "$T/om")"
+	mv "$T/om" "$T/last"
+	fetch "$URL" > /dev/null
+	rose
+	guard metrics --textfile "$T/sw.prom"
+	if grep process_ "$T/sw.prom"; then fail "metrics of node_exporter's own"; fi
+	daemon_down
+	scrape m
+	expect_metric none synwarden_events_total
+	expect_metric none process_open_fds
+	metrics_are_so
+	stop "$HOLDER"
+}
+
 # --- Prometheus itself --------------------------------------------------------------------
 # The rules as they are shipped, but in seconds instead of minutes.
 prometheus_up() {
