@@ -278,20 +278,17 @@ reload_is() { scrape m && [ "$(metrics value "$T/m" synwarden_config_last_reload
 formats_agree() { scrape m && scrape om openmetrics && metrics same "$T/m" "$T/om" > /dev/null; }
 took() { metrics value "$T/m" synwarden_collect_duration_seconds "$@"; }
 
-test_daemon_tells_what_it_alone_knows() { # N04 @limit=90
-	local first n
+test_daemon_walks_the_lists_once() { # N04 @limit=90
+	local first
 	net_up
 	export SYNWARDEN_RUN=$T/run
-	start_nginx
 	guard attach s0 --xdp "$MODE" --connections 1000000 > /dev/null
-	guard service add any 80 --mode auto --arm syns=500:100,half-open=off,unfinished=off,hold=1s \
-		--per-source conns=1000
+	guard service add any 80 --mode auto --per-source conns=1000
 	"$PYTHON" -c 'for i in range(50000): print("10.0.%d.%d" % (i >> 8, i & 255))' > "$T/list"
-	daemon_up --rotate-keys 3600
-	scrape last
-	echo 'limts: {}' > "$T/conf"
-	guard apply "$T/conf" 2> /dev/null && fail "applied"
-	some_traffic
+	daemon_up
+	scrape m
+	expect_metric 0 synwarden_list_entries
+	metrics_are_so
 	guard deny load "$T/list"
 	scrape m
 	first=$(took collector=lists)
@@ -302,21 +299,41 @@ test_daemon_tells_what_it_alone_knows() { # N04 @limit=90
 	say "MEASURED 50,000 list entries: $first s, then $(took collector=lists) s; all else" \
 		"with tables for 1,000,000 connections $(awk -v a="$(took)" -v l="$(took collector=lists)" \
 		'BEGIN { print a - l }') s"
+	metrics_are_so
 	expect_le "seconds for lists that are known" "$(took collector=lists)" \
 		"$(awk -v f="$first" 'BEGIN { print f / 3 }')"
+	guard deny del 10.0.0.1
+	scrape m
+	expect_metric 49999 synwarden_list_entries list=deny family=ipv4
+	metrics_are_so
+	guard deny load "$T/list" --replace
+	guard allow add 2001:db8::/32
+	scrape m
+	expect_metric 1 synwarden_list_entries family=ipv6
+	metrics_are_so
+	daemon_down
+}
+
+test_daemon_tells_what_it_alone_knows() { # N04 @limit=90
+	local n
+	net_up
+	export SYNWARDEN_RUN=$T/run
+	start_nginx
+	guard attach s0 --xdp "$MODE" > /dev/null
+	guard service add any 80 --mode auto --arm syns=500:100,half-open=off,unfinished=off,hold=1s
+	daemon_up --rotate-keys 3600
+	some_traffic
+	scrape m
 	expect_metric 3600 synwarden_key_rotation_interval_seconds
 	expect_metric none synwarden_config_last_reload_successful
 	expect_metric 1 synwarden_service_transitions_total to=armed
 	metrics_are_so
-	guard deny del 10.0.0.1
 	kill -HUP "$DAEMON"
 	wait_until 5 reload_is 0 || fail "a reload that failed: $(cat "$T/daemon")"
 	echo 'services: [{ prefix: any, ports: 80, mode: auto }]' > "$T/conf"
 	guard apply "$T/conf" 2> /dev/null
 	kill -HUP "$DAEMON"
 	wait_until 5 reload_is 1 || fail "a reload: $(cat "$T/daemon")"
-	expect_metric 0 synwarden_list_entries list=deny family=ipv6
-	metrics_are_so
 	expect_le "age of the reload" "$(awk -v n="$EPOCHREALTIME" -v t="$(metrics value "$T/m" \
 		synwarden_config_last_reload_success_timestamp_seconds)" 'BEGIN { print n - t }')" 20
 	expect_gt "seconds under attack" "$(metrics value "$T/m" synwarden_service_armed_seconds_total)" 0.5
