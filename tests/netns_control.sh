@@ -44,7 +44,7 @@ test_questions_are_answered_as_by_commands() { # N04
 	daemon_down
 }
 
-test_what_is_no_question_is_refused() { # N04
+test_what_is_no_question_is_refused() { # N03
 	local q before
 	net_up
 	guard_up "$MODE" 80
@@ -66,7 +66,7 @@ test_what_is_no_question_is_refused() { # N04
 	daemon_down
 }
 
-test_only_root_and_the_group_may_ask() { # N04 M04
+test_only_root_and_the_group_may_ask() { # N03
 	net_up
 	guard_up "$MODE" 80
 	echo 'synwarden:x:64999:' >> "$T/group" # the group of the unit, not the machine's
