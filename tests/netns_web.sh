@@ -60,7 +60,7 @@ same_as() {
 	fail "$path is not '$*' (try $try): $(diff "$T/want" "$T/got" | head -n 20)"
 }
 
-test_api_is_what_the_commands_print() { # N01 @limit=90
+test_api_is_what_the_commands_print() { # O01 @limit=90
 	guarded_up
 	family 4
 	fetch "$URL" > /dev/null
@@ -93,7 +93,7 @@ test_api_is_what_the_commands_print() { # N01 @limit=90
 	daemon_down
 }
 
-test_what_a_stranger_says_is_no_option() { # N01
+test_what_a_stranger_says_is_no_option() { # O01
 	fake_up
 	web_up --socket $SOCKET
 	web arguments /mnt/asked
@@ -103,7 +103,7 @@ test_what_a_stranger_says_is_no_option() { # N01
 	stop "$STARTED"
 }
 
-test_only_with_the_token() { # N01
+test_only_with_the_token() { # O02
 	local token=t0ken-Of-twenty-signs
 	fake_up
 	echo $token > /mnt/token
@@ -121,7 +121,7 @@ test_only_with_the_token() { # N01
 	web_down
 }
 
-test_reach_needs_a_token() { # N01
+test_reach_needs_a_token() { # O02
 	local words
 	new_ns server
 	for words in 0.0.0.0:9857 '[::]:9857'; do
@@ -139,7 +139,7 @@ test_reach_needs_a_token() { # N01
 	stop "$STARTED"
 }
 
-test_socket_of_the_service_manager() { # N01
+test_socket_of_the_service_manager() { # O02
 	fake_up
 	start server "$T/activate" systemd-socket-activate -l 127.0.0.1:9857 -l '[::1]:9857' \
 		"$SW_BIN" web --socket $SOCKET
@@ -149,7 +149,7 @@ test_socket_of_the_service_manager() { # N01
 	stop "$STARTED"
 }
 
-test_root_is_given_up() { # N01
+test_root_is_given_up() { # O02
 	local status
 	net_up
 	mount -t tmpfs tmpfs /mnt
@@ -178,7 +178,7 @@ test_root_is_given_up() { # N01
 	umount /etc/group
 }
 
-test_daemon_away_and_stopped() { # N01
+test_daemon_away_and_stopped() { # O03
 	net_up
 	mount -t tmpfs tmpfs /mnt
 	guard attach s0 > "$T/attach"
@@ -195,7 +195,7 @@ test_daemon_away_and_stopped() { # N01
 }
 ready() { [ "$(get readyz)" = ready ]; }
 
-test_odd_slow_and_many_clients() { # N01 @limit=120
+test_odd_slow_and_many_clients() { # O03 @limit=120
 	fake_up
 	web_up --socket $SOCKET
 	web malformed
@@ -205,7 +205,7 @@ test_odd_slow_and_many_clients() { # N01 @limit=120
 	web_down
 }
 
-test_page_shows_the_counters() { # N01 @limit=150
+test_page_shows_the_counters() { # O04 @limit=150
 	local pictures=$SW_BUILD/pictures
 	need chromium
 	mkdir -p "$pictures"
@@ -228,7 +228,7 @@ test_page_shows_the_counters() { # N01 @limit=150
 	web_down
 }
 
-test_web_unit_is_hardened() { # N01
+test_web_unit_is_hardened() { # O02
 	need systemd-analyze
 	systemd-analyze security --offline=true --threshold=13 "$HERE/../deploy/synwarden-web.service" > "$T/said" 2>&1 ||
 		fail "exposure: $(tail -n 1 "$T/said")"
