@@ -8,6 +8,9 @@ set -euo pipefail
 # shellcheck source=tests/netns_daemon_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_daemon_lib.sh"
 
+# shellcheck source=tests/netns_nspawn_lib.sh
+source "$(dirname "$(readlink -f "$0")")/netns_nspawn_lib.sh"
+
 WEB_URL=http://127.0.0.1:9857/
 SOCKET=/mnt/control.sock
 
@@ -80,7 +83,7 @@ test_api_is_what_the_commands_print() { # O01 @limit=90
 		conns --state established,time-wait --sort client --limit 3
 	expect_eq "health" ok "$(get healthz)"
 	expect_eq "ready" ready "$(get readyz)"
-	expect_eq "metrics" "$(guard metrics | sed -n 's/^# TYPE //p' | grep -v '^process_' | sort)" \
+	expect_eq "metrics" "$(guard metrics --socket $SOCKET | sed -n 's/^# TYPE //p' | grep -v '^process_' | sort)" \
 		"$(get metrics | sed -n 's/^# TYPE //p' | grep -v '^process_' | sort)"
 	web methods
 	web types
@@ -233,6 +236,49 @@ test_web_unit_is_hardened() { # O02
 	systemd-analyze security --offline=true --threshold=13 "$HERE/../deploy/synwarden-web.service" > "$T/said" 2>&1 ||
 		fail "exposure: $(tail -n 1 "$T/said")"
 	say "MEASURED $(tail -n 1 "$T/said" | tr -dc ' -~')"
+}
+
+# A root with both units as they are installed, the socket instead of the service
+web_root() {
+	local root=$T/root dir unit
+	mkdir -p "$root"/{usr,run,tmp,var/log,proc,sys,dev,opt/sbin,etc/synwarden,etc/systemd/system}
+	for dir in bin sbin lib lib64; do
+		[ ! -e /usr/$dir ] || ln -s usr/$dir "$root/$dir"
+	done
+	cp /etc/passwd /etc/os-release "$root/etc/"
+	grep -v '^synwarden:' /etc/group > "$root/etc/group"
+	echo 'synwarden:x:964:' >> "$root/etc/group"
+	: > "$root/etc/machine-id"
+	cp "$SW_BIN" "$root/opt/sbin/"
+	for unit in synwarden.service synwarden-web.service synwarden-web.socket; do
+		sed 's,/usr/local/sbin/,/opt/sbin/,' "$HERE/../deploy/$unit" > "$root/etc/systemd/system/$unit"
+	done
+	mkdir "$root/etc/systemd/system/synwarden.service.d" "$root/etc/systemd/system/synwarden-web.service.d"
+	printf '[Service]\n%s\n' StandardOutput=append:/var/log/guard StandardError=append:/var/log/guard |
+		tee "$root/etc/systemd/system/synwarden-web.service.d/log.conf" \
+			> "$root/etc/systemd/system/synwarden.service.d/log.conf"
+	printf '[Unit]\nWants=synwarden.service synwarden-web.socket\n' > "$root/etc/systemd/system/lab.target"
+	echo '{ devices: [s0], services: [{ prefix: any, ports: 80 }] }' > "$root/etc/synwarden/synwarden.yaml"
+}
+
+test_units_serve_under_systemd() { # O02 @limit=90
+	local pid
+	net_up
+	web_root
+	container_up --bind-ro=/usr
+	wait_until 30 is_active || fail "not active: $(ctl status synwarden): $(log): $(cat "$T/console")"
+	expect_eq "before anybody came" inactive "$(ctl is-active synwarden-web || true)"
+	wait_until 5 ready || fail "not ready: $(get readyz): $(ctl status synwarden-web): $(log)"
+	expect_eq "over IPv6" ready "$(sv curl -s -g -m 5 'http://[::1]:9857/readyz')"
+	expect_eq "services" '"any 80"' "$(get api/v1/services | jq '.[].service')"
+	pid=$(ctl show -P MainPID synwarden-web)
+	nsenter -t "$INIT" -m -p -- sh -c "cat /proc/$pid/status" > "$T/status"
+	expect_gt "its user" "$(awk '/^Uid:/ { print $3 }' "$T/status")" 0
+	expect_in "its groups" " 964" "$(grep '^Groups:' "$T/status" | tr '\t' ' ')"
+	expect_eq "its capabilities" 0000000000000000 "$(awk '/^CapBnd:/ { print $2 }' "$T/status")"
+	expect_eq "its filter of system calls" 2 "$(awk '/^Seccomp:/ { print $2 }' "$T/status")"
+	ctl stop synwarden-web.socket synwarden-web synwarden > /dev/null
+	container_down
 }
 
 run_tests "$@"

@@ -42,7 +42,7 @@ function svg(name, attributes = {}, text = "") {
 /* Seconds that are shown: all there are, in steps, so that the picture does not creep. */
 export function span(times) {
 	const known = times.length ? times.at(-1) - times[0] : 0;
-	return Math.min(SPAN_MAX_S, Math.max(SPAN_MIN_S, Math.ceil(known / 60) * 60));
+	return Math.min(SPAN_MAX_S, Math.max(SPAN_MIN_S, Math.ceil(known / 30) * 30));
 }
 
 function colour(name) {
@@ -182,7 +182,7 @@ export class Chart {
 				return [end - span(this.data[0]), end];
 			} }, y },
 			axes: [
-				{ ...axis, space: 70, size: 26, values: (u, all) => all.map((v) => clock(v, false)) },
+				{ ...axis, space: 80, size: 26, values: (u, all, axisAt, space, step) => all.map((v) => clock(v, step < 60)) },
 				{ ...axis, size: 46, splits: this.log ? powers : undefined,
 					values: (u, all) => all.map((v) => v === null ? "" : compact.format(v)) },
 			],
