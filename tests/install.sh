@@ -12,7 +12,8 @@ declare -A group=(
 	[build]="clang llvm gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcap-ng-dev
 		libseccomp-dev libmicrohttpd-dev libncurses-dev libpcap-dev bpftool pkg-config"
 	[test]="clang-19 libclang-rt-14-dev iproute2 ethtool nftables curl nginx python3
-		python3-scapy iperf3 strace tcpdump jq procps util-linux kmod systemd systemd-container"
+		python3-scapy iperf3 strace tcpdump jq procps util-linux kmod systemd systemd-container
+		tmux"
 	[kernel]="qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils"
 	[house]="clang-format shellcheck mandoc"
 	[try]="iproute2 ethtool curl nginx python3 jq procps util-linux"

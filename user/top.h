@@ -46,7 +46,7 @@ void top_source_keep(struct top_sample *s, const struct sw_source *c);
 
 /* --- rates -------------------------------------------------------------------------------- */
 
-/* ▲ the marks of its mode are passed, ● cookies for every SYN by its mode, ○ neither */
+/* Its marks are passed, each SYN gets a cookie by its mode, neither. */
 enum top_now {
 	TOP_IDLE,
 	TOP_ARMED,
@@ -144,7 +144,7 @@ const char *top_number(double n, char buf[TOP_NUMBER]);
 const char *top_exact(double n, char buf[TEXT_COUNT]);
 /*
  * Cuts or fills with blanks to so many columns of the screen. What cannot be shown becomes '?';
- * what is left out shows as "~". Size: 4 bytes a column and one more.
+ * what is left out shows as "~" or an ellipsis. Size: 4 bytes a column and one more.
  */
 const char *top_fit(const char *text, int columns, bool utf8, char *buf, size_t size);
 int top_columns(const char *text, bool utf8);
@@ -232,7 +232,7 @@ struct top_ui {
 	bool frozen;
 	bool quit;
 	__u32 interval_s;
-	__u32 selected; /* service id */
+	__u32 selected; /* service id, 0: whichever comes first */
 	__u32 first;    /* row of the table shown first */
 	__u32 visible;  /* rows there are: of the last drawing */
 	int scroll;     /* of a page */
@@ -256,8 +256,8 @@ struct top_ui {
 __u32 top_order(const struct top_view *v, const struct top_ui *ui, __u32 order[SW_MAX_SERVICES]);
 /* What a key of getch() does; `live` is the newest sample, also while the view is frozen. */
 void top_key(struct top_ui *ui, const struct top_view *v, const struct top_sample *live, int key);
-/* Keeps the selected row among those shown. */
-void top_select(struct top_ui *ui, const struct top_view *v);
+/* Keeps the selected row among those shown. The service that keys are for, 0: none is shown. */
+__u32 top_select(struct top_ui *ui, const struct top_view *v);
 void top_say(struct top_ui *ui, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* --- JSON --------------------------------------------------------------------------------- */

@@ -62,7 +62,7 @@ static void draw_head(const struct top_screen *s, const struct top_view *v, cons
 	struct tm tm;
 
 	localtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%T", &tm);
+	strftime(when, sizeof(when), ui->frozen ? " frozen %T " : "%T", &tm);
 	right = s->cols - (int)strlen(when);
 	devices_text(s, &v->sample.facts, devices, sizeof(devices));
 	top_put(s, 0, 0, 9, STYLE_TITLE, "synwarden");
@@ -74,13 +74,33 @@ static void draw_head(const struct top_screen *s, const struct top_view *v, cons
 
 /* --- totals ------------------------------------------------------------------------------- */
 
+#define RATES    5
+#define USE_ROOM 13 /* "27.1k/16.4k" and a gap */
+
+struct tile {
+	int x, width;
+	bool wide; /* enough for full names */
+};
+
+/* The rates are as wide as each other, and so are the two tables. */
+static struct tile tile_at(const struct top_screen *s, int at)
+{
+	bool narrow = s->cols < RATES * 10 + 2 * USE_ROOM;
+	int use = narrow ? s->cols / (RATES + 2) : s->cols * USE_ROOM / 80;
+	int rate = (s->cols - 2 * use) / RATES;
+
+	if (at < RATES)
+		return (struct tile){ at * rate, rate, !narrow };
+	return (struct tile){ RATES * rate + (at - RATES) * use, use, !narrow };
+}
+
 static void draw_tile(const struct top_screen *s, int at, const char *label, const char *value,
 		      enum top_style style)
 {
-	int width = s->cols / 7;
+	struct tile t = tile_at(s, at);
 
-	top_put_right(s, 1, at * width, width - 1, STYLE_DIM, label);
-	top_put_right(s, 2, at * width, width - 1, style, value);
+	top_put_right(s, 1, t.x, t.width, STYLE_DIM, label);
+	top_put_right(s, 2, t.x, t.width, style, value);
 }
 
 static void draw_rate(const struct top_screen *s, int at, const char *label, double n, bool known,
@@ -88,11 +108,14 @@ static void draw_rate(const struct top_screen *s, int at, const char *label, dou
 {
 	char buf[TEXT_COUNT];
 
-	if (!known)
+	if (!known) {
 		draw_tile(s, at, label, "-", STYLE_DIM);
-	else
-		draw_tile(s, at, label, s->cols / 7 > 10 ? top_exact(n, buf) : top_number(n, buf),
-			  style);
+		return;
+	}
+	top_exact(n, buf);
+	if ((int)strlen(buf) >= tile_at(s, at).width)
+		top_number(n, buf);
+	draw_tile(s, at, label, buf, style);
 }
 
 static void draw_table_use(const struct top_screen *s, const struct top_view *v, int at,
@@ -103,7 +126,7 @@ static void draw_table_use(const struct top_screen *s, const struct top_view *v,
 	enum top_style style = used * 10 >= max * 9 ? STYLE_ATTACK : STYLE_BOLD;
 
 	top_number((double)used, n);
-	if (s->cols / 7 > 10)
+	if (tile_at(s, at).wide)
 		snprintf(text, sizeof(text), "%s/%s", n, top_number((double)max, m));
 	else
 		snprintf(text, sizeof(text), "%s", n);
@@ -113,19 +136,16 @@ static void draw_table_use(const struct top_screen *s, const struct top_view *v,
 static void draw_tiles(const struct top_screen *s, const struct top_view *v)
 {
 	const struct top_flow *f = &v->all.flow;
-	bool wide = s->cols / 7 > 10, would = f->would_drop > f->dropped;
+	bool wide = tile_at(s, 0).wide, would = f->would_drop > f->dropped;
 
 	draw_rate(s, 0, "SYN/s", f->syns, v->known, v->attacked ? STYLE_ATTACK : STYLE_BOLD);
-	draw_rate(s, 1, wide ? "answered/s" : "answ/s", f->answered, v->known, STYLE_BOLD);
-	draw_rate(s, 2, wide ? "finished/s" : "done/s", f->finished, v->known, STYLE_BOLD);
-	draw_rate(s, 3,
-		  would ? (wide ? "would drop" : "would") :
-		  wide  ? "dropped/s" :
-			  "drop/s",
-		  would ? f->would_drop : f->dropped, v->known, STYLE_BOLD);
-	draw_rate(s, 4, wide ? "packets/s" : "pkts/s", f->packets, v->known, STYLE_BOLD);
-	draw_table_use(s, v, 5, wide ? "conns/max" : "conns", SW_TABLE_CONNS);
-	draw_table_use(s, v, 6, wide ? "half/max" : "half", SW_TABLE_HALF);
+	draw_rate(s, 1, wide ? "answer/s" : "answ/s", f->answered, v->known, STYLE_BOLD);
+	draw_rate(s, 2, wide ? "finish/s" : "done/s", f->finished, v->known, STYLE_BOLD);
+	draw_rate(s, 3, would ? "~drop/s" : "drop/s", would ? f->would_drop : f->dropped, v->known,
+		  STYLE_BOLD);
+	draw_rate(s, 4, wide ? "packet/s" : "pkt/s", f->packets, v->known, STYLE_BOLD);
+	draw_table_use(s, v, 5, wide ? "connections" : "conns", SW_TABLE_CONNS);
+	draw_table_use(s, v, 6, wide ? "half-open" : "half", SW_TABLE_HALF);
 }
 
 #define SPARK_LEFT  7
@@ -275,7 +295,8 @@ static void draw_row(const struct top_screen *s, int y, const struct top_row *ro
 			continue;
 		if (c == COL_NOW) {
 			top_putf(s, y, x, width[c] - 1, chosen ? style : styles[row->now], "%s %s",
-				 top_mark((enum top_mark)row->now, s->utf8), words[row->now]);
+				 top_mark((enum top_mark)row->now, s->utf8),
+				 row->mode == SW_MODE_OFF ? "off" : words[row->now]);
 		} else if (c == COL_SERVICE) {
 			top_put(s, y, x, width[c] - 1, style, row->name);
 		} else if (c == COL_MODE) {
@@ -290,17 +311,17 @@ static void draw_row(const struct top_screen *s, int y, const struct top_row *ro
 static void draw_table(const struct top_screen *s, const struct top_layout *l,
 		       const struct top_view *v, struct top_ui *ui)
 {
-	__u32 order[SW_MAX_SERVICES], n = top_order(v, ui, order);
+	__u32 order[SW_MAX_SERVICES], n = top_order(v, ui, order), chosen;
 	int width[COLUMN_MAX];
 
 	ui->visible = (__u32)l->table_rows;
-	top_select(ui, v);
+	chosen = top_select(ui, v);
 	column_widths(l->cols, width);
 	draw_header(s, l, ui, width);
 	for (__u32 i = 0; i < ui->visible && ui->first + i < n; i++) {
 		const struct top_row *row = &v->row[order[ui->first + i]];
 
-		draw_row(s, l->table + 1 + (int)i, row, row->id == ui->selected, width);
+		draw_row(s, l->table + 1 + (int)i, row, row->id == chosen, width);
 	}
 	if (!n)
 		top_putf(s, l->table + 1, 2, 0, STYLE_DIM,

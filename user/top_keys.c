@@ -80,7 +80,7 @@ static double row_value(const struct top_row *row, enum top_column c)
 	}
 }
 
-/* Names rise, numbers fall, unless reversed; what is equal keeps the order of its names. */
+/* Names rise, numbers fall, unless reversed; of what is equal the attacked come first. */
 static bool is_before(const struct top_row *a, const struct top_row *b, const struct top_ui *ui)
 {
 	double x = row_value(a, ui->sort), y = row_value(b, ui->sort);
@@ -90,7 +90,7 @@ static bool is_before(const struct top_row *a, const struct top_row *b, const st
 		return ui->reverse ? names > 0 : names < 0;
 	if (x != y)
 		return ui->reverse ? x < y : x > y;
-	return names < 0;
+	return a->now != b->now ? a->now > b->now : names < 0;
 }
 
 __u32 top_order(const struct top_view *v, const struct top_ui *ui, __u32 order[SW_MAX_SERVICES])
@@ -136,18 +136,20 @@ static void move_by(struct top_ui *ui, const struct top_view *v, int rows)
 	top_select(ui, v);
 }
 
-void top_select(struct top_ui *ui, const struct top_view *v)
+__u32 top_select(struct top_ui *ui, const struct top_view *v)
 {
 	__u32 order[SW_MAX_SERVICES], n = top_order(v, ui, order);
 	__u32 at = place_of(v, ui, order, n), visible = ui->visible ? ui->visible : 1;
 
-	ui->selected = n ? v->row[order[at]].id : 0;
+	if (n && v->row[order[at]].id != ui->selected)
+		ui->selected = 0; /* it is gone, or nobody has chosen yet */
 	if (ui->first > at)
 		ui->first = at;
 	if (at >= ui->first + visible)
 		ui->first = at - visible + 1;
 	if (n < ui->first + visible)
 		ui->first = n > visible ? n - visible : 0;
+	return n ? v->row[order[at]].id : 0;
 }
 
 static bool key_moves(struct top_ui *ui, const struct top_view *v, int key)
@@ -208,10 +210,11 @@ static bool known_before(const struct top_ui *ui, const struct sw_service *s, __
 	return ui->before[id].known && services_same(&ui->before[id].service, s);
 }
 
-static void ask_mode(struct top_ui *ui, const struct top_sample *live, bool arm)
+static void ask_mode(struct top_ui *ui, const struct top_view *v, const struct top_sample *live,
+		     bool arm)
 {
-	const struct sw_service *s = &live->facts.services.slot[ui->selected % SW_MAX_SERVICES];
-	__u32 id = ui->selected;
+	__u32 id = top_select(ui, v);
+	const struct sw_service *s = &live->facts.services.slot[id];
 	struct top_change *c = &ui->change;
 
 	if (ui->changing) {
@@ -272,7 +275,18 @@ static bool key_answers(struct top_ui *ui, int key)
 	return true;
 }
 
-static void key_of_main(struct top_ui *ui, const struct top_sample *live, int key)
+static void open_service(struct top_ui *ui, const struct top_view *v)
+{
+	__u32 id = top_select(ui, v);
+
+	if (!id)
+		return;
+	ui->selected = id; /* and not whichever comes first next */
+	ui->page = PAGE_SERVICE;
+}
+
+static void key_of_main(struct top_ui *ui, const struct top_view *v, const struct top_sample *live,
+			int key)
 {
 	switch (key) {
 	case 's':
@@ -302,20 +316,21 @@ static void key_of_main(struct top_ui *ui, const struct top_sample *live, int ke
 	default:
 		if (key >= '0' && key <= '9')
 			sort_by(ui, (key - '0' + 9) % 10); /* 1 is the first, 0 the tenth */
-		else if ((key == '\n' || key == '\r' || key == KEY_ENTER) && ui->selected)
-			ui->page = PAGE_SERVICE;
+		else if (key == '\n' || key == '\r' || key == KEY_ENTER)
+			open_service(ui, v);
 	}
 	if (key == 'a' || key == 'd')
-		ask_mode(ui, live, key == 'a');
+		ask_mode(ui, v, live, key == 'a');
 }
 
-static void key_of_page(struct top_ui *ui, const struct top_sample *live, int key)
+static void key_of_page(struct top_ui *ui, const struct top_view *v, const struct top_sample *live,
+			int key)
 {
 	if (key == KEY_ESCAPE || key == '\n' || key == '\r' || key == KEY_ENTER ||
 	    key == KEY_BACKSPACE || key == KEY_LEFT)
 		ui->page = PAGE_MAIN;
 	else if ((key == 'a' || key == 'd') && ui->page == PAGE_SERVICE)
-		ask_mode(ui, live, key == 'a');
+		ask_mode(ui, v, live, key == 'a');
 }
 
 void top_key(struct top_ui *ui, const struct top_view *v, const struct top_sample *live, int key)
@@ -328,16 +343,17 @@ void top_key(struct top_ui *ui, const struct top_view *v, const struct top_sampl
 		ui->quit = true;
 	else if (key == 'q')
 		ui->page = PAGE_MAIN;
-	else if (key == 'f' || key == ' ')
+	else if (key == 'f' || key == ' ') {
 		ui->frozen = !ui->frozen;
-	else if (key == '+' || key == '=' || key == '-')
+		ui->said[0] = '\0';
+	} else if (key == '+' || key == '=' || key == '-')
 		interval_step(ui, key != '-');
 	else if (key == '?' || key == 'h' || key == KEY_F(1))
 		ui->page = ui->page == PAGE_HELP ? PAGE_MAIN : PAGE_HELP;
 	else if (ui->page == PAGE_MAIN)
-		key_of_main(ui, live, key);
+		key_of_main(ui, v, live, key);
 	else
-		key_of_page(ui, live, key);
+		key_of_page(ui, v, live, key);
 	if (ui->page == PAGE_MAIN)
 		ui->scroll = 0;
 	top_select(ui, v);

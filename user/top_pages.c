@@ -61,34 +61,27 @@ void top_draw_help(const struct top_screen *s, struct top_ui *ui)
 	struct lines l = { .count = 0 };
 
 	add(&l, "Keys");
-	add(&l, "  up down j k     move            PgUp PgDn g G   further, to the ends");
-	add(&l, "  s < >           sort column     r               the other way round");
-	add(&l, "  1 ... 9 0       that column     /               filter by name, mode, state");
-	add(&l, "  f space         freeze          + -             longer, shorter interval");
-	add(&l, "  Tab             next pane       Enter           all of this service");
-	add(&l, "  a               arm             d               disarm: both ask first");
-	add(&l, "  ? h             this page       q Ctrl-C        quit");
-	add(&l, "What the signs mean");
-	add(&l,
-	    "  %s attack        the marks of the service are passed: SYNs, half-open, unfinished",
+	add(&l, "  up down j k   move, PgUp PgDn g G further    Enter  all of a service");
+	add(&l, "  s < > 1...0   sort by another column         r      the other way round");
+	add(&l, "  /             filter by name, mode, state    Tab    next pane");
+	add(&l, "  f space       freeze, and go on              + -    interval");
+	add(&l, "  a d           arm, disarm: both ask first    q ^C   quit");
+	add(&l, "Signs");
+	add(&l, "  %s attack      its marks are passed: SYNs, half-open or unfinished ones",
 	    top_mark(MARK_ATTACK, s->utf8));
-	add(&l, "  %s armed         mode always: every SYN is answered with a cookie",
+	add(&l, "  %s armed       mode always: every SYN is answered with a cookie",
 	    top_mark(MARK_ARMED, s->utf8));
-	add(&l, "  %s calm          neither: in mode auto SYNs pass to the host",
+	add(&l, "  %s calm        neither: in mode auto SYNs pass to the host",
 	    top_mark(MARK_IDLE, s->utf8));
-	add(&l, "  ~12             mode monitor: would be answered or dropped, but passes");
-	add(&l, "  -               not known yet: it takes two samples");
-	add(&l, "What the columns count, each second");
-	add(&l, "  SYN             to the service, whatever became of them");
-	add(&l, "  ANSWERED        with a cookie");
-	add(&l, "  FINISHED        cookies that came back: handshakes ended by real clients");
-	add(&l, "  DROPPED         for any reason, see below the table");
-	add(&l, "  ESTABLISHED     connections now; HALF-OPEN: in SYN-RECEIVED at the host");
-	add(&l, "  LIMIT           connections of sources over a limit, packets of banned ones");
-	add(&l, "Arm and disarm");
-	add(&l, "  a sets the service's mode to always, as 'synwarden service set' does.");
-	add(&l, "  d sets it back to what it was before a here, else to monitor, which");
-	add(&l, "    judges and counts but lets everything pass.");
+	add(&l, "  ~12           mode monitor: would be answered or dropped, but passes");
+	add(&l, "  -             not known yet: it takes two samples");
+	add(&l, "Columns");
+	add(&l, "  SYN, ANSWered  SYNs a second, and those answered with a cookie");
+	add(&l, "  DONE           handshakes a second that came to their end: real clients");
+	add(&l, "  DROP, LIMIT    dropped packets a second, connections over a limit");
+	add(&l, "  ESTABlished, HALF-open    connections of the host now");
+	add(&l, "Arm sets the mode to always, as 'synwarden service set' does; disarm sets it");
+	add(&l, "back to what it was before that, else to monitor: judge, count, let pass.");
 	draw_lines(s, &l, " synwarden top: help", "Esc or q: back", ui);
 }
 
@@ -133,7 +126,11 @@ static void add_states(struct lines *l, const struct sw_gauge *g)
 {
 	char n[TEXT_COUNT];
 
-	add(l, "Connections by state");
+	bool any = false;
+
+	for (__u32 i = SW_SYN_SENT; i < SW_STATE_MAX; i++)
+		any = any || g->conns[i];
+	add(l, any ? "Connections by state" : "No connection is tracked");
 	for (__u32 i = SW_SYN_SENT; i < SW_STATE_MAX; i++)
 		if (g->conns[i])
 			add(l, "  %-14s%15s", text_state_name((enum sw_state)i),
@@ -144,7 +141,7 @@ static void add_reasons(struct lines *l, const struct sw_count *c)
 {
 	char packets[TEXT_COUNT], bytes[TEXT_COUNT], would[TEXT_COUNT];
 
-	add(l, "%-22s %-4s %15s %18s %13s", "Packets by reason", "", "packets", "bytes", "would");
+	add(l, "%-27s %15s %18s %13s", "Packets by reason", "packets", "bytes", "would");
 	for (__u32 r = 1; r < SW_REASON_MAX; r++)
 		if (c[r].packets)
 			add(l, "  %-20s %-4s %15s %18s %13s", text_reason(r), text_verdict(r),

@@ -16,6 +16,12 @@ static void draw_rule(const struct top_screen *s, int y, int x, int width)
 		top_put(s, y, x + i, 1, STYLE_DIM, top_mark(MARK_LINE, s->utf8));
 }
 
+static void draw_title(const struct top_screen *s, int y, int x, enum top_style style,
+		       const char *text)
+{
+	top_put(s, y, x, (int)strlen(text), style, text);
+}
+
 /* --- reasons and states ------------------------------------------------------------------- */
 
 #define REASON_WIDTH 23 /* drop_limit_half_closed and a blank */
@@ -29,10 +35,9 @@ static void draw_reasons(const struct top_screen *s, const struct top_layout *l,
 	int bar = width - REASON_WIDTH - 2 * NUMBER_WIDTH - 4;
 	char n[TOP_NUMBER + 1], total[TOP_NUMBER], cells[256];
 
-	top_put(s, l->split, 1, REASON_WIDTH + 1, STYLE_TITLE, " Drops by reason ");
-	top_put_right(s, l->split, 1 + REASON_WIDTH, NUMBER_WIDTH, STYLE_DIM, " per s");
-	top_put_right(s, l->split, 1 + REASON_WIDTH + NUMBER_WIDTH, NUMBER_WIDTH, STYLE_DIM,
-		      " in all");
+	draw_title(s, l->split, 1, STYLE_TITLE, " Drops by reason ");
+	draw_title(s, l->split, REASON_WIDTH + 1, STYLE_DIM, " per s ");
+	draw_title(s, l->split, REASON_WIDTH + NUMBER_WIDTH + 1, STYLE_DIM, " in all ");
 	if (!v->reasons)
 		top_put(s, l->split + 1, 1, width - 1, STYLE_DIM, "nothing was dropped so far");
 	for (int i = 0; i < l->split_rows && i < (int)v->reasons; i++) {
@@ -64,7 +69,7 @@ static void draw_states(const struct top_screen *s, const struct top_layout *l,
 	int width = (l->cols - x) / columns, lines = l->split_rows;
 	char n[TEXT_COUNT];
 
-	top_put(s, l->split, x, 24, STYLE_TITLE, " Connections by state ");
+	draw_title(s, l->split, x, STYLE_TITLE, " Connections by state ");
 	for (int i = 0; i < (int)ARRAY_SIZE(list); i++) {
 		int at = x + i / lines * width, y = l->split + 1 + i % lines;
 		__u64 count = v->state[list[i]];

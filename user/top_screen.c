@@ -32,16 +32,18 @@ static void styles_begin(const struct top_screen *s)
 	attr_t orange = 0, blue = 0, grey = A_DIM;
 
 	if (s->colors) {
-		bool many = COLORS >= 256;
+		bool many;
 
-		start_color();
+		start_color(); /* which sets COLORS */
 		use_default_colors();
+		many = COLORS >= 256;
 		init_pair(PAIR_ORANGE, many ? 208 : COLOR_YELLOW, -1);
 		init_pair(PAIR_BLUE, many ? 33 : COLOR_CYAN, -1);
-		init_pair(PAIR_GREY, many ? 245 : COLOR_WHITE, -1);
+		if (many)
+			init_pair(PAIR_GREY, 245, -1);
 		orange = COLOR_PAIR(PAIR_ORANGE);
 		blue = COLOR_PAIR(PAIR_BLUE);
-		grey = COLOR_PAIR(PAIR_GREY);
+		grey = many ? COLOR_PAIR(PAIR_GREY) : A_DIM;
 	}
 	style_attr[STYLE_DIM] = grey;
 	style_attr[STYLE_BOLD] = A_BOLD;

@@ -91,8 +91,8 @@ const char *top_fit(const char *text, int columns, bool utf8, char *buf, size_t 
 		room -= took < 0 ? 1 : took;
 		text += len;
 	}
-	if (cut && columns > 0 && at + 1 < size)
-		buf[at++] = '~';
+	if (cut && columns > 0 && at + 4 < size)
+		at += (size_t)sprintf(buf + at, "%s", utf8 ? "…" : "~");
 	while (room-- > 0 && at + 1 < size)
 		buf[at++] = ' ';
 	buf[at] = '\0';
