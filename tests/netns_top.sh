@@ -25,7 +25,10 @@ see() { wait_until 8 shows "$2" || fail "$1: '$2' is not on the screen: $(screen
 unsee() { wait_until 8 lacks "$2" || fail "$1: '$2' is still on the screen: $(screen)"; }
 # the totals in the third line: SYN/s answered/s finished/s dropped/s packets/s ...
 total() { screen | awk -v n="$1" 'NR == 3 { gsub(",", "", $n); print $n }'; }
-flows() { [[ $(total 1) =~ ^[0-9]{4,}$ ]]; }
+twice() { awk -v a="$1" 'BEGIN { print 2 * a }'; }
+# flows RATE: at least half of it is shown
+flows() { [[ $(total 1) =~ ^[0-9]+$ ]] && compare "$(twice "$(total 1)")" '>' "$1"; }
+is_later() { [ "$(clock_shown)" != "$1" ]; }
 clock_shown() { screen | sed -n '1s/.* \([0-9:]*\) *$/\1/p'; }
 # mode PORT
 mode() { guard service list -j | jq -r --arg s "any $1" '.[] | select(.service == $s) | .mode'; }
@@ -42,7 +45,7 @@ rate_by_stats() {
 }
 
 test_top_shows_what_the_counters_say_in_any_size() {
-	local rate shown before
+	local rate shown before sample
 	need tmux
 	net_up
 	server --port 80
@@ -54,22 +57,23 @@ test_top_shows_what_the_counters_say_in_any_size() {
 	terminal "$SW_BIN top"
 	see "a guard at rest" '○ calm +any 443 +auto +0'
 	see "its head" '^synwarden .*s0 (native|generic) +● armed +[0-9:]{8}$'
-	flood --dst $S4 --dport 80-81 --rate 20000 --seconds 4
+	flood --dst $S4 --dport 80-81 --rate 20000 --seconds 30
 	see "the attack" '▲ 1 of 3 under attack'
-	wait_until 5 flows || fail "no rate: $(screen)"
+	guard top -j > "$T/json" &
+	sample=$!
+	rate=$(rate_by_stats)
+	wait_until 8 flows "$rate" || fail "counted $rate a second, but: $(screen)"
 	see "what monitor would answer" '○ calm +any 81 +monitor +[0-9.k]+ +~[0-9.k]+ '
 	type_in f
 	see "it says that it is frozen" 'frozen [0-9:]{8}'
 	shown=$(total 1) before=$(clock_shown)
-	rate=$(rate_by_stats)
-	expect_gt "SYN/s shown" "$shown" "$(awk -v r="$rate" 'BEGIN { print r / 2 }')"
-	expect_gt "SYN/s counted" "$(awk -v r="$rate" 'BEGIN { print r * 2 }')" "$shown"
-	guard top -j > "$T/json"
-	expect_gt "SYN/s by -j" "$(field totals.syns_per_s < "$T/json")" \
-		"$(awk -v r="$rate" 'BEGIN { print r / 3 }')"
-	expect_eq "interval of -j" 1 "$(jq '.interval_s | . >= 1 and . < 3 | if . then 1 else 0 end' "$T/json")"
+	expect_gt "twice what was counted" "$(twice "$rate")" "$shown"
+	wait "$sample"
+	expect_gt "SYN/s by -j" "$(twice "$(field totals.syns_per_s < "$T/json")")" "$rate"
+	expect_ge "interval of -j" "$(field interval_s < "$T/json")" 1
 	expect_eq "frozen all the while" "$shown $before" "$(total 1) $(clock_shown)"
-	flood_end > "$T/sent"
+	stop "$FLOODING"
+	face_guard client c0
 	type_in f
 	unsee "it goes on" 'frozen'
 	# at rest all numbers are exactly those of the counters
@@ -99,7 +103,7 @@ test_top_shows_what_the_counters_say_in_any_size() {
 	mux kill-server
 }
 
-test_top_changes_a_mode_after_a_question() { # L09
+test_top_changes_a_mode_after_a_question() {
 	local before holder
 	need tmux
 	net_up
@@ -120,7 +124,7 @@ test_top_changes_a_mode_after_a_question() { # L09
 	type_in a y
 	see "it waits" 'any 80: .*waiting for another run'
 	before=$(clock_shown)
-	wait_until 5 eval '[ "$(clock_shown)" != "$before" ]' || fail "the view stands: $(screen)"
+	wait_until 5 is_later "$before" || fail "the view stands: $(screen)"
 	expect_eq "while another run has the lock" auto "$(mode 80)"
 	exec {holder}<&-
 	see "it is said" 'any 80: mode always, was auto'
@@ -213,8 +217,6 @@ test_top_gives_the_terminal_back() {
 	mux kill-server
 	refused "not a terminal" 1 "needs a terminal" guard top < /dev/null
 	expect_in "what to do" "synwarden status" "$OUT"
-	expect_exit "JSON of a guard at rest" 0 guard top -j
-	expect_eq "services" 1 "$(jq '.services | length' <<< "$OUT")"
 	refused "an interval" 2 "bad --interval '0'" guard top --interval 0
 	refused "a word" 2 "top takes no argument" guard top now
 }

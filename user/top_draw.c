@@ -284,11 +284,12 @@ static void draw_row(const struct top_screen *s, int y, const struct top_row *ro
 {
 	static const char *const words[] = { "calm", "armed", "attack" };
 	static const enum top_style styles[] = { STYLE_PLAIN, STYLE_ARMED, STYLE_ATTACK };
-	enum top_style style = chosen                 ? STYLE_CHOSEN :
-			       row->now == TOP_ATTACK ? STYLE_ATTACK :
-							STYLE_PLAIN;
+	bool attack = row->now == TOP_ATTACK;
+	enum top_style style = attack ? STYLE_ATTACK : STYLE_PLAIN;
 	char buf[TEXT_COUNT + 1];
 
+	if (chosen)
+		style = attack ? STYLE_ALARM : STYLE_CHOSEN;
 	top_put(s, y, 0, 0, style, "");
 	for (int c = 0, x = 0; c < COLUMN_MAX; x += width[c++]) {
 		if (!width[c])

@@ -7,8 +7,8 @@
 #define HEAD_ROWS   3 /* the head line and two of totals */
 #define FOOT_ROWS   2
 #define TABLE_LEAST 3
-#define SPLIT_ROWS  5 /* the states in two columns */
-#define SPLIT_MOST  12
+#define SPLIT_ROWS  5  /* the states in two columns */
+#define SPLIT_MOST  10 /* or in one */
 #define PANE_LEAST  4
 
 bool top_layout(struct top_layout *l, int rows, int cols, __u32 services)

@@ -102,6 +102,12 @@ void top_draw_split(const struct top_screen *s, const struct top_layout *l,
 		draw_states(s, l, v, left);
 }
 
+/* A service's name, where the rest of the line leaves so much; no wider than it needs. */
+static int name_width(int room)
+{
+	return room < 30 ? room : 30;
+}
+
 /* --- attacks ------------------------------------------------------------------------------ */
 
 static void draw_attack(const struct top_screen *s, int y, const struct top_sample *at,
@@ -135,7 +141,7 @@ static void draw_attacks(const struct top_screen *s, const struct top_layout *l,
 			 const struct top_view *v)
 {
 	const struct top_sample *at = &v->sample;
-	int name = l->cols - 24 - 36, y = l->pane + 1;
+	int name = name_width(l->cols - 24 - 36), y = l->pane + 1;
 
 	if (l->pane_rows > 1) {
 		top_putf(s, y, 2, 0, STYLE_DIM, "%-10s %8s", "START", "LENGTH");
@@ -178,7 +184,7 @@ static void draw_sources(const struct top_screen *s, const struct top_layout *l,
 			 const struct top_view *v)
 {
 	const struct top_sample *at = &v->sample;
-	int name = l->cols - 28 - 35, y = l->pane + 1;
+	int name = name_width(l->cols - 28 - 35), y = l->pane + 1;
 
 	if (!at->sources) {
 		top_put(s, y, 2, 0, STYLE_DIM,
@@ -219,29 +225,39 @@ static void draw_changes(const struct top_screen *s, const struct top_layout *l,
 	}
 }
 
+static const struct {
+	const char *name;
+	void (*draw)(const struct top_screen *s, const struct top_layout *l,
+		     const struct top_view *v);
+} panes[PANES] = {
+	[PANE_ATTACKS] = { " Attacks ", draw_attacks },
+	[PANE_SOURCES] = { " Sources ", draw_sources },
+	[PANE_CHANGES] = { " Changes ", draw_changes },
+};
+
+#define TWO_PANES 12 /* lines for both, from which the next one is shown below */
+
 void top_draw_pane(const struct top_screen *s, const struct top_layout *l, const struct top_view *v,
 		   const struct top_ui *ui)
 {
-	static const struct {
-		const char *name;
-		void (*draw)(const struct top_screen *s, const struct top_layout *l,
-			     const struct top_view *v);
-	} panes[PANES] = {
-		[PANE_ATTACKS] = { " Attacks ", draw_attacks },
-		[PANE_SOURCES] = { " Sources ", draw_sources },
-		[PANE_CHANGES] = { " Changes ", draw_changes },
-	};
-	int x = 1;
+	int next = (ui->pane + 1) % PANES, x = 1;
+	struct top_layout upper = *l, lower = *l;
 
 	if (!l->pane_rows)
 		return;
+	if (l->pane_rows >= TWO_PANES) {
+		upper.pane_rows = l->pane_rows / 2;
+		lower.pane = l->pane + upper.pane_rows + 1;
+		lower.pane_rows = l->pane_rows - upper.pane_rows - 1;
+		draw_rule(s, lower.pane, 0, l->cols);
+		draw_title(s, lower.pane, 1, STYLE_TITLE, panes[next].name);
+		panes[next].draw(s, &lower, v);
+	}
 	draw_rule(s, l->pane, 0, l->cols);
 	for (int i = 0; i < PANES; i++) {
-		int len = (int)strlen(panes[i].name);
-
-		top_put(s, l->pane, x, len, i == (int)ui->pane ? STYLE_CHOSEN : STYLE_DIM,
-			panes[i].name);
-		x += len + 1;
+		draw_title(s, l->pane, x, i == (int)ui->pane ? STYLE_CHOSEN : STYLE_DIM,
+			   panes[i].name);
+		x += (int)strlen(panes[i].name) + 1;
 	}
-	panes[ui->pane].draw(s, l, v);
+	panes[ui->pane].draw(s, &upper, v);
 }

@@ -8,7 +8,9 @@
 /* A count that is read while it moves may seem to go back by a few. */
 static double per_s(__u64 last, __u64 now, double seconds)
 {
-	return now > last ? (double)(now - last) / seconds : 0;
+	__s64 more = (__s64)(now - last);
+
+	return more > 0 ? (double)more / seconds : 0;
 }
 
 static __u64 limit_hits(const struct sw_limit_hits *h)
