@@ -35,6 +35,30 @@ mode() { guard service list -j | jq -r --arg s "any $1" '.[] | select(.service =
 has_mode() { [ "$(mode "$1")" = "$2" ]; }
 ends() { see "the shell is back" '^code [0-9]'; }
 
+# with the changes in sight
+goes_and_comes_back() {
+	guard_down
+	see "gone" 'guard is gone for'
+	guard attach s0 > /dev/null
+	see "back" '^synwarden .* ● armed'
+	see "told" 'a new guard'
+}
+
+any_size() {
+	size 132 43
+	see "long names where there is room" 'ANSWERED/s +FINISHED/s'
+	see "every line is drawn" '^q quit.*disarm'
+	expect_eq "lines drawn" 43 "$(screen | wc -l)"
+	size 59 11
+	see "too small" 'needs 60x12'
+	size 60 12
+	see "small" '^q quit'
+	expect_eq "longest line of 60 columns" 60 \
+		"$(screen | awk '{ if (length($0) > n) n = length($0) } END { print n }')"
+	size 80 24
+	see "as before" '─ Connections by state'
+}
+
 # SYNs answered a second, by the counters, over a second or so
 rate_by_stats() {
 	local first since=$EPOCHREALTIME
@@ -50,8 +74,8 @@ test_top_shows_what_the_counters_say_in_any_size() {
 	net_up
 	server --port 80
 	server --port 81
-	guard_up "$MODE" 80
-	guard service set any 80 --arm syns=1000:500
+	guard attach s0 > /dev/null
+	guard service add any 80 --mode always --arm syns=1000:500
 	guard service add any 443 --mode auto
 	guard service add any 81 --mode monitor --arm syns=off,half-open=off,unfinished=off
 	terminal "$SW_BIN top"
@@ -85,30 +109,64 @@ test_top_shows_what_the_counters_say_in_any_size() {
 	lacks 'any 443' || fail "the filter lets all pass: $(screen)"
 	type_in Escape
 	see "no filter" 'any 443'
-	size 132 43
-	see "long names where there is room" 'ANSWERED/s +FINISHED/s'
-	see "every line is drawn" '^q quit.*disarm'
-	expect_eq "lines drawn" 43 "$(screen | wc -l)"
-	size 59 11
-	see "too small" 'needs 60x12'
-	size 60 12
-	see "small" '^q quit'
-	expect_eq "longest line of 60 columns" 60 \
-		"$(screen | awk '{ if (length($0) > n) n = length($0) } END { print n }')"
-	size 80 24
-	see "as before" '─ Connections by state'
+	any_size
 	type_in Tab Tab
 	see "changes" 'any 80: under attack'
+	goes_and_comes_back
 	type_in q
 	mux kill-server
 }
 
-test_top_changes_a_mode_after_a_question() {
+# gives_back HOW COMMAND...: top, ended so, leaves the modes and the text of the terminal
+gives_back() {
+	local how=$1
+	shift
+	type_in "clear; echo $how begins; stty -a > $T/before; $SW_BIN top; echo code \$?; stty -a > $T/after" Enter
+	see "$how" '^NOW +SERVICE'
+	"$@"
+	ends
+	see "$how: what was there before" "^$how begins"
+	lacks 'SERVICE' || fail "$how: the picture is still there: $(screen)"
+	wait_until 5 test -s "$T/after"
+	cmp "$T/before" "$T/after" || fail "$how: $(diff "$T/before" "$T/after")"
+	rm "$T/after"
+}
+
+end_top() { kill -"$1" "$(ps -C synwarden -o pid=,args= | awk '/ top$/ { print $1 }')"; }
+
+stop_and_go_on() {
+	type_in C-z
+	see "stopped" 'Stopped'
+	type_in "fg" Enter
+	see "it goes on" '^NOW +SERVICE'
+	type_in C-c
+}
+
+# no colour, no UTF-8, no cursor
+terminals_of_all_kinds() {
+	type_in "clear; TERM=xterm-256color $SW_BIN top" Enter
+	see "colours" '● armed +[0-9]'
+	mux capture-pane -e -p -t top | grep -q $'38;5;33' || fail "no blue: $(mux capture-pane -e -p -t top)"
+	type_in q
+	type_in "clear; TERM=vt100 LC_ALL=C $SW_BIN top" Enter
+	see "vt100, ASCII" 'o calm +any 80'
+	screen | LC_ALL=C grep -q '[^ -~]' && fail "not ASCII: $(screen)"
+	type_in q
+	type_in "clear; NO_COLOR=1 TERM=xterm-256color $SW_BIN top" Enter
+	see "no colour" '● armed +[0-9]'
+	mux capture-pane -e -p -t top | grep -qE $'\e\\[[0-9;]*(3[0-7]|38;5)' && fail "colour"
+	type_in q
+	type_in "clear; TERM=dumb $SW_BIN top; echo code \$?" Enter
+	see "a poor terminal" "^synwarden: terminal type 'dumb'"
+	see "exit status" '^code 1'
+}
+
+test_top_changes_a_mode_after_a_question_and_gives_the_terminal_back() {
 	local before holder
 	need tmux
 	net_up
-	guard_up "$MODE" 80
-	guard service set any 80 --mode auto
+	guard attach s0 > /dev/null
+	guard service add any 80 --mode auto
 	guard service add any 81 --mode monitor
 	terminal "SSH_CONNECTION='$C4 41000 $S4 81' $SW_BIN top; echo code \$?"
 	see "it runs" 'any 81 +monitor'
@@ -154,66 +212,11 @@ test_top_changes_a_mode_after_a_question() {
 	ends
 	see "it is said" 'any 81: mode monitor, to be changed to always'
 	exec {holder}<&-
-	mux kill-server
 	expect_eq "after the quit" monitor "$(mode 81)"
-}
-
-# gives_back HOW COMMAND...: top, ended so, leaves the modes and the text of the terminal
-gives_back() {
-	local how=$1
-	shift
-	type_in "clear; echo $how begins; stty -a > $T/before; $SW_BIN top; echo code \$?; stty -a > $T/after" Enter
-	see "$how" '^NOW +SERVICE'
-	"$@"
-	ends
-	see "$how: what was there before" "^$how begins"
-	lacks 'SERVICE' || fail "$how: the picture is still there: $(screen)"
-	wait_until 5 test -s "$T/after"
-	cmp "$T/before" "$T/after" || fail "$how: $(diff "$T/before" "$T/after")"
-	rm "$T/after"
-}
-
-end_top() { kill -"$1" "$(ps -C synwarden -o pid=,args= | awk '/ top$/ { print $1 }')"; }
-
-stop_and_go_on() {
-	type_in C-z
-	see "stopped" 'Stopped'
-	type_in "fg" Enter
-	see "it goes on" '^NOW +SERVICE'
-	type_in C-c
-}
-
-test_top_gives_the_terminal_back() {
-	need tmux
-	net_up
-	guard_up "$MODE" 80
-	terminal "true"
 	gives_back quit type_in q
 	gives_back term end_top TERM
 	gives_back stop stop_and_go_on
-	# no colour, no UTF-8, no cursor
-	type_in "clear; TERM=xterm-256color $SW_BIN top" Enter
-	see "colours" '● armed'
-	mux capture-pane -e -p -t top | grep -q $'38;5;33' || fail "no blue: $(mux capture-pane -e -p -t top)"
-	type_in q
-	type_in "clear; TERM=vt100 LC_ALL=C $SW_BIN top" Enter
-	see "vt100, ASCII" '\* armed +any 80'
-	screen | LC_ALL=C grep -q '[^ -~]' && fail "not ASCII: $(screen)"
-	type_in q
-	type_in "clear; NO_COLOR=1 TERM=xterm-256color $SW_BIN top" Enter
-	see "no colour" '● armed'
-	mux capture-pane -e -p -t top | grep -qE $'\e\\[[0-9;]*(3[0-7]|38;5)' && fail "colour"
-	# the guard goes and comes back
-	guard detach --all
-	see "gone" 'guard is gone for'
-	guard_up "$MODE" 80
-	see "back" '^synwarden .* ● armed'
-	type_in Tab Tab
-	see "told" 'a new guard'
-	type_in q
-	type_in "clear; TERM=dumb $SW_BIN top; echo code \$?" Enter
-	see "a poor terminal" "^synwarden: terminal type 'dumb'"
-	see "exit status" '^code 1'
+	terminals_of_all_kinds
 	mux kill-server
 	refused "not a terminal" 1 "needs a terminal" guard top < /dev/null
 	expect_in "what to do" "synwarden status" "$OUT"
