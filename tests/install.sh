@@ -13,11 +13,7 @@ declare -A group=(
 		libseccomp-dev libmicrohttpd-dev libncurses-dev libpcap-dev bpftool pkg-config"
 	[test]="clang-19 libclang-rt-14-dev iproute2 ethtool nftables curl nginx python3
 		python3-scapy iperf3 strace tcpdump jq procps util-linux kmod systemd systemd-container
-<<<<<<< HEAD
-		tmux"
-=======
-		prometheus python3-prometheus-client debhelper dpkg-dev lintian"
->>>>>>> bc8c2395d12435724215e5182146d240c9a35b77
+		tmux prometheus python3-prometheus-client debhelper dpkg-dev lintian"
 	[kernel]="qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils"
 	[house]="clang-format shellcheck mandoc python3-yaml yamllint zsh"
 	[try]="iproute2 ethtool curl nginx python3 jq procps util-linux"

@@ -50,7 +50,7 @@ static void flow_rates(const struct facts *last, const struct facts *now, __u32 
 	out->limit = per_s(limit_hits(&last->hits[id]), limit_hits(&now->hits[id]), seconds);
 }
 
-static void flow_add(struct top_flow *sum, const struct top_flow *f)
+static void rates_add(struct top_flow *sum, const struct top_flow *f)
 {
 	sum->syns += f->syns;
 	sum->answered += f->answered;
@@ -139,7 +139,7 @@ void top_rates(struct top_view *v, const struct top_sample *last)
 
 		if (row.known)
 			flow_rates(before, now, id, seconds, &row.flow);
-		flow_add(&v->all.flow, &row.flow);
+		rates_add(&v->all.flow, &row.flow);
 		reasons_count(v, row.known ? before : NULL, id, seconds, would);
 		for (__u32 s = 0; s < SW_STATE_MAX; s++)
 			v->state[s] += now->gauge[id].conns[s];
