@@ -349,6 +349,9 @@ static void draw_status(const struct top_screen *s, const struct top_layout *l,
 	else if (ui->filter[0])
 		top_putf(s, l->status, 0, 0, STYLE_BOLD,
 			 "filter '%s': %u of %u services, Esc drops it", ui->filter, n, v->rows);
+	else if (n > ui->visible)
+		top_putf(s, l->status, 0, 0, STYLE_DIM, "services %u to %u of %u, every %u s",
+			 ui->first + 1, ui->first + ui->visible, n, ui->interval_s);
 	else
 		top_putf(s, l->status, 0, 0, STYLE_DIM, "%u service%s, every %u s", v->rows,
 			 v->rows == 1 ? "" : "s", ui->interval_s);
