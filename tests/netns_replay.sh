@@ -104,6 +104,14 @@ test_payload_that_was_not_captured_is_taken_as_right() { # O01 @limit=60
 	expect_eq "said to be without payload" 5 "$(sum payload_not_captured)"
 }
 
+test_segments_forged_into_a_connection_are_judged_by_its_numbers() { # O02 @limit=60
+	pcap forged "$T/forged.pcap"
+	config always "mode: always"
+	replayed "$T/forged.pcap" always
+	expect_eq "reasons" "pass_challenge drop_rst_window drop_window drop_window pass_syn_held \
+pass_challenge pass_known pass_rst drop_rst" "$(jq -r 'select(.n > 4) | .reason' "$T/rows" | xargs)"
+}
+
 test_strays_are_named_as_by_a_guard_that_runs() { # O02 N07 @limit=90
 	local live r
 	net_up

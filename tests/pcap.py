@@ -4,6 +4,7 @@
     pcap.py flood FILE                  one of each kind of a stray segment, many times
     pcap.py handshakes FILE GAP COUNT   from one client, so many seconds apart, to a server that
                                         speaks, as it is captured without a guard
+    pcap.py forged FILE                 one handshake, and segments forged into its connection
     pcap.py syns FILE GAP COUNT         that nobody finishes, each from elsewhere
     pcap.py convert KIND IN OUT [N]     pcapng, raw, sll, sll2, null; skip or keep N packets;
                                         snap to N bytes; cut N bytes off the end; lie: a length
@@ -88,6 +89,18 @@ def flood(path, rounds=40):
             out.ns += 1_000_000
 
 
+def forged(path):
+    """In the order of the test's list of reasons."""
+    out, (up, a, b) = handshakes(path, 1, 1)
+    for flags, seq, ack in ((RST, a + 26, 0), (RST, a + 21 + (1 << 30), 0),
+                            (FIN | ACK, a + 21, b + 7 + (1 << 30)),
+                            (FIN | ACK, a + 21 + (1 << 30), b + 7), (SYN, a + 5000, 0),
+                            (SYN | ACK, a + 5000, b + 7), (ACK, a + 21, b + 7),
+                            (RST, a + 21, 0), (RST, a + 21, 0)):
+        out.add(segment(*up, flags, seq, ack))
+        out.ns += 1_000_000
+
+
 def handshakes(path, gap, count):
     out, rng = Writer(path), random.Random(2)
     for n in range(int(count)):
@@ -102,6 +115,7 @@ def handshakes(path, gap, count):
                 (down, ACK | PSH, b + 1, a + 21, timestamps(77778, 4097), b"hello\n")):
             out.add(segment(*way, flags, seq, ack, options, data))
             out.ns += 1_000_000
+    return out, (up, a, b)
 
 
 def syns(path, gap, count):
@@ -169,5 +183,5 @@ def send(path, device):
 
 
 if __name__ == "__main__":
-    dict(flood=flood, handshakes=handshakes, syns=syns, convert=convert,
+    dict(flood=flood, forged=forged, handshakes=handshakes, syns=syns, convert=convert,
          send=send)[sys.argv[1]](*sys.argv[2:])
