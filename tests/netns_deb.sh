@@ -3,7 +3,8 @@
 #
 # The Debian package: what make deb builds, what lintian says of it, and its life in a container
 # with a real systemd: installed, started, upgraded under live traffic and across an ABI version,
-# removed, purged. Besides what make install puts where, and the examples of synwarden.conf(5).
+# removed, purged. Besides what make install puts where, what zsh completes, and the examples of
+# synwarden.conf(5).
 # Not here: the unit itself (netns_unit.sh).
 
 set -euo pipefail
@@ -76,6 +77,21 @@ test_examples_of_the_manual_are_right() { # N05 Q02
 		said=$("$SW_BIN" check "$T/example.yaml" 2>&1) || fail "example $n: $said"
 	done
 	expect_eq "examples" 4 "$n"
+}
+
+# zsh_shows LINE WORD...
+zsh_shows() {
+	timeout 20 zsh -f "$HERE/completion.zsh" "$REPO/deploy" "$@" > "$T/said" 2>&1 ||
+		fail "zsh shows not all of ${*:2} behind '$1': $(cat "$T/said")"
+}
+
+test_zsh_completes() { # Q02
+	need zsh
+	zsh_shows 'synwarden ' attach doctor replay
+	zsh_shows 'synwarden -j service ' add list
+	zsh_shows 'synwarden attach --xdp ' generic native
+	zsh_shows 'synwarden apply --' --confirm --dry-run
+	zsh_shows 'synwarden fail-safe ' clear port
 }
 
 # --- the package in a container -------------------------------------------------------------

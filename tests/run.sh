@@ -297,6 +297,7 @@ netns_files()
 # --- run ------------------------------------------------------------------------------------
 groups=(build)
 ! has_ring prog && ! has_ring netns || groups+=(test)
+! has_ring netns || groups+=(deb)
 ! has_ring kernel || groups+=(kernel)
 ! has_ring house || groups+=(house)
 tests/install.sh "${groups[@]}"
