@@ -2,8 +2,8 @@
 #
 # The whole build. Artefacts go to build/, sources never receive any. V=1 shows commands.
 # CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR, COMPDIR,
-# ZSHCOMPDIR, DATADIR, CONFDIR, DEFAULTDIR, SYSUSERSDIR, SYSTEMDUNITDIR and VERSION may be given.
-# uninstall leaves the configuration.
+# ZSHCOMPDIR, DATADIR, CONFDIR, DEFAULTDIR, SYSUSERSDIR, SYSTEMDUNITDIR, UPLOT and VERSION may be
+# given. uninstall leaves the configuration.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -63,6 +63,15 @@ HAVE_FEATURES := $(foreach f,$(FEATURES),$(if $(shell $(PKG_CONFIG) --exists \
 LACKED := $(foreach f,$(filter-out $(HAVE_FEATURES),$(FEATURES)),$(call feature_name,$(f)))
 FEATURE_LIBS := $(foreach f,$(HAVE_FEATURES),$(shell $(PKG_CONFIG) --libs $(call feature_lib,$(f))))
 LIBBPF_CFLAGS += $(foreach f,$(HAVE_FEATURES),$(shell $(PKG_CONFIG) --cflags $(call feature_lib,$(f))))
+
+# The page of `synwarden web`, which is taken into the program. Its chart library comes from npm, or
+# from UPLOT=FILE.tgz; without either the page draws plain lines of its own.
+UPLOT_VERSION := 1.6.32
+UPLOT_SHA256 := 4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
+UPLOT ?=
+PAGE_OURS := $(patsubst user/web/%,$(BUILD)/web/%,$(filter-out %.sh,$(wildcard user/web/*)))
+PAGE_UPLOT := $(BUILD)/web/uPlot.js $(BUILD)/web/uPlot.css $(BUILD)/web/licences.txt
+PAGE := $(PAGE_OURS) $(PAGE_UPLOT)
 
 # Headers of the target that clang finds by itself for the host, but not with -target bpf;
 # behind all others, so that they never shadow clang's own.
@@ -132,6 +141,23 @@ $(BUILD)/user/%.o: user/%.c | $(SKEL)
 
 $(BUILD)/tests/%.o: tests/%.c | $(SKEL) $(TEST_SKEL)
 	$(compile)
+
+$(BUILD)/user/web_page.o: SW_CFLAGS += -Wa,-I$(BUILD)
+$(BUILD)/user/web_page.o: $(PAGE) $(PAGE:%=%.gz)
+
+$(PAGE_OURS): $(BUILD)/web/%: user/web/%
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+$(PAGE_UPLOT) &: user/web/uplot.sh $(BUILD)/web/asked
+	$(Q)user/web/uplot.sh $(BUILD)/web $(UPLOT_VERSION) $(UPLOT_SHA256) $(UPLOT)
+
+$(BUILD)/web/asked: FORCE
+	@mkdir -p $(@D)
+	@echo '$(UPLOT_VERSION) $(UPLOT)' | cmp -s - $@ || echo '$(UPLOT_VERSION) $(UPLOT)' > $@
+
+$(PAGE:%=%.gz): %.gz: %
+	$(Q)gzip -9nc $< > $@
 
 # The version is compiled into the files that name it; a commit must not rebuild the rest.
 $(patsubst %.c,$(BUILD)/%.o,$(shell grep -l SW_VERSION user/*.c)): $(BUILD)/version

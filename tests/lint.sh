@@ -305,6 +305,20 @@ reasons_are_told()
 			s/^> \(.*\)/deploy\/synwarden.8: no such reason \1/p'
 }
 
+# with its type and its labels
+metrics_are_told()
+{
+	local listed told
+	listed=$(sed -nE 's/^\tX\([A-Z_]+, ([A-Z]+), "([a-z_]+)", "([a-z ]*)", .*/\2 \L\1\E \3/p' \
+		user/metrics_list.h | sed 's/ *$//' | sort)
+	told=$(sed -nE 's/^\.It Li ([a-z_]+) Pq (counter|gauge|info)(\\\(dg)?( :)?/\1 \2/p' \
+		deploy/synwarden-metrics.7 | sed 's/ ,//g; s/ *$//' | sort)
+	[ -n "$listed" ] || echo "no metric found in user/metrics_list.h"
+	diff <(echo "$listed") <(echo "$told") |
+		sed -n 's/^< \(.*\)/metric \1: not so in deploy\/synwarden-metrics.7/p
+			s/^> \(.*\)/deploy\/synwarden-metrics.7: no such metric \1/p'
+}
+
 man_pages_are_clean()
 {
 	mandoc -T lint -W warning deploy/*.[1-8]
@@ -333,6 +347,7 @@ rule "every option is in the man page and both completions" options_are_told
 rule "every setting is in synwarden.conf(5) and the file that is installed" settings_are_told
 rule "the version has one home" version_is_one
 rule "every reason is in the man page" reasons_are_told
+rule "every metric is in its man page" metrics_are_told
 rule "manifests and container file are sound" container_files_are_clean
 rule "the man pages are clean mdoc" man_pages_are_clean
 echo "1..$count"

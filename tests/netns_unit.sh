@@ -88,6 +88,9 @@ test_unit_runs_under_systemd() { # N01 L01 L12 @limit=90
 	family 4
 	expect_eq "page" alive "$(fetch "$URL")"
 	expect_eq "handed over" 1 "$(packets tc_handed_over)"
+	# what the daemon alone counts: its socket, and children of it, in the unit's sandbox
+	expect_in "metrics by the daemon" 'synwarden_events_total{kind="armed"} 0' \
+		"$(nsenter -t "$INIT" -m -p -- /opt/sbin/synwarden metrics)"
 	# a daemon that begins again is no boot
 	guard limit set ask-rate 77
 	guard service add any 81

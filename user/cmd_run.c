@@ -19,6 +19,7 @@
 #include "feed.h"
 #include "follow.h"
 #include "history.h"
+#include "metrics.h"
 #include "notify.h"
 #include "only_one.h"
 #include "pending.h"
@@ -283,6 +284,7 @@ static int on_reload(struct daemon *d)
 			 strerror(-err));
 	else if (!config_reload(&d->g, &d->failed))
 		log_note("reload: the configuration file is in force");
+	metrics_daemon_reload(!*d->failed.text);
 	tell_status(d);
 	notify("READY=1");
 	return 0;
@@ -292,8 +294,10 @@ static int on_reload(struct daemon *d)
 static int on_second(struct daemon *d)
 {
 	feed_read(d->feed);
-	if (!history_sample(d->history, &d->g))
-		feed_tick(d->feed, d->history);
+	if (history_sample(d->history, &d->g) || !history_now(d->history))
+		return 0;
+	feed_tick(d->feed, d->history);
+	metrics_daemon_armed(history_before(d->history), history_now(d->history));
 	return 0;
 }
 
@@ -422,6 +426,9 @@ static int open_views(struct daemon *d)
 	d->history = history_new();
 	if (!d->feed || !d->history)
 		return -ENOMEM;
+	metrics_daemon(d->o->rotate_s, feed_counts(d->feed));
+	/* what is counted from here on is known by the first second */
+	history_sample(d->history, &d->g);
 	control_open(&d->control, &d->g, d->o);
 	d->control.feed = d->feed;
 	d->control.history = d->history;

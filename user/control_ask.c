@@ -69,8 +69,10 @@ int control_ask(const char *path, const char *question, char *why, size_t size)
 		return -E2BIG;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-	    send(fd, line, (size_t)len, MSG_NOSIGNAL) != len)
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return -errno;
+	/* EPIPE: sent away at once, and why is to be read */
+	if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len && errno != EPIPE)
 		return -errno;
 	err = read_head(fd, line, sizeof(line));
 	if (err)

@@ -35,7 +35,6 @@ int facts_read(const struct guard *g, struct facts *f)
 {
 	int err = mapio_settings(g, &f->settings);
 
-	f->taken_ns = clock_ns(CLOCK_MONOTONIC);
 	if (!err)
 		err = dev_list(g, f->dev, &f->devs);
 	if (!err)
@@ -50,6 +49,8 @@ int facts_read(const struct guard *g, struct facts *f)
 		err = mapio_limit_hits(g, f->hits);
 	if (!err)
 		err = mapio_keysched(g, &f->sched);
+	/* behind the last time that the programs wrote */
+	f->taken_ns = clock_ns(CLOCK_MONOTONIC);
 	f->epoch = key_epoch();
 	if (!err)
 		f->key_age_s = key_age(g, &f->sched);
@@ -62,13 +63,15 @@ int facts_read_live(const struct guard *g, struct facts *f)
 {
 	int err = mapio_services(g, &f->services);
 
-	f->taken_ns = clock_ns(CLOCK_MONOTONIC);
 	for (__u32 id = 0; id < SW_MAX_SERVICES && !err; id++)
 		if (!id || facts_is_service(f, id))
 			err = mapio_stats(g, id, f->count[id]);
 	if (!err)
 		err = read_tables(g, f);
-	return err ? err : mapio_arming(g, f->arming);
+	if (!err)
+		err = mapio_arming(g, f->arming);
+	f->taken_ns = clock_ns(CLOCK_MONOTONIC);
+	return err;
 }
 
 enum syn_outcome reason_syn_outcome(enum sw_reason r)
