@@ -282,7 +282,7 @@ netns_files()
 		case $name in
 		*_lib.sh | 'netns_*.sh') continue ;;
 		netns_config.sh | netns_devices.sh | netns_life.sh | netns_lockout.sh | netns_policy.sh | \
-			netns_unit.sh) lane=beside ;;
+			netns_readme.sh | netns_unit.sh) lane=beside ;;
 		netns_handshake.sh) lane=here ;;
 		*) lane=alone ;;
 		esac
