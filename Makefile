@@ -2,7 +2,8 @@
 #
 # The whole build. Artefacts go to build/, sources never receive any. V=1 shows commands.
 # CC, CLANG, BPFTOOL, PKG_CONFIG, CFLAGS, LDFLAGS, DESTDIR, PREFIX, SBINDIR, MANDIR, COMPDIR,
-# CONFDIR and SYSTEMDUNITDIR may be given. uninstall leaves the configuration.
+# ZSHCOMPDIR, DATADIR, CONFDIR, DEFAULTDIR, SYSUSERSDIR, SYSTEMDUNITDIR, UPLOT and VERSION may be
+# given. uninstall leaves the configuration.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -16,7 +17,11 @@ PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+DATADIR ?= $(PREFIX)/share/synwarden
 CONFDIR ?= /etc/synwarden
+DEFAULTDIR ?= /etc/default
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 BUILD ?= build
 V ?= 0
@@ -25,7 +30,9 @@ V ?= 0
 BPFTOOL ?= $(firstword $(shell for t in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*/bpftool \
 	/usr/lib/linux-tools*/bpftool; do $$t version >/dev/null 2>&1 && echo $$t; done; :) bpftool)
 
-VERSION := 0.1.0
+# The one home of the version; deploy/debian/changelog begins with it.
+RELEASE := 0.1.0
+VERSION := $(RELEASE)
 GIT_VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 ifneq ($(GIT_VERSION),)
 VERSION := $(VERSION)+$(GIT_VERSION)
@@ -57,13 +64,22 @@ LACKED := $(foreach f,$(filter-out $(HAVE_FEATURES),$(FEATURES)),$(call feature_
 FEATURE_LIBS := $(foreach f,$(HAVE_FEATURES),$(shell $(PKG_CONFIG) --libs $(call feature_lib,$(f))))
 LIBBPF_CFLAGS += $(foreach f,$(HAVE_FEATURES),$(shell $(PKG_CONFIG) --cflags $(call feature_lib,$(f))))
 
+# The page of `synwarden web`, which is taken into the program. Its chart library comes from npm, or
+# from UPLOT=FILE.tgz; without either the page draws plain lines of its own.
+UPLOT_VERSION := 1.6.32
+UPLOT_SHA256 := 4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
+UPLOT ?=
+PAGE_OURS := $(patsubst user/web/%,$(BUILD)/web/%,$(filter-out %.sh,$(wildcard user/web/*)))
+PAGE_UPLOT := $(BUILD)/web/uPlot.js $(BUILD)/web/uPlot.css $(BUILD)/web/licences.txt
+PAGE := $(PAGE_OURS) $(PAGE_UPLOT)
+
 # Headers of the target that clang finds by itself for the host, but not with -target bpf;
 # behind all others, so that they never shadow clang's own.
 BPF_SYS_INCLUDES := $(shell $(CLANG) -v -E - </dev/null 2>&1 | \
 	sed -n '/<...> search starts here:/,/End of search list/s,^ \(/.*\),-idirafter \1,p')
 
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude $(LIBBPF_CFLAGS) \
-	$(BPF_SYS_INCLUDES)
+	$(BPF_SYS_INCLUDES) $(filter -ffile-prefix-map=%,$(CFLAGS))
 SW_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla \
 	$(if $(WERROR),-Werror) -D_GNU_SOURCE -DSW_VERSION='"$(VERSION)"' \
 	-Iinclude -Iuser -I$(BUILD) -I$(BUILD)/tests $(LIBBPF_CFLAGS) $(YAML_CFLAGS)
@@ -89,7 +105,7 @@ TEST_BIN := $(TEST_SRC:%.c=$(BUILD)/%)
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(BUILD)/%)
 
-.PHONY: all tests fuzz check lint bench catalogue install uninstall clean help
+.PHONY: all tests fuzz check lint bench catalogue install uninstall deb clean help
 
 all: $(BUILD)/synwarden ## build the program
 
@@ -126,8 +142,25 @@ $(BUILD)/user/%.o: user/%.c | $(SKEL)
 $(BUILD)/tests/%.o: tests/%.c | $(SKEL) $(TEST_SKEL)
 	$(compile)
 
-# The version is compiled into one file; a commit must not rebuild the rest.
-$(BUILD)/user/main.o: $(BUILD)/version
+$(BUILD)/user/web_page.o: SW_CFLAGS += -Wa,-I$(BUILD)
+$(BUILD)/user/web_page.o: $(PAGE) $(PAGE:%=%.gz)
+
+$(PAGE_OURS): $(BUILD)/web/%: user/web/%
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+$(PAGE_UPLOT) &: user/web/uplot.sh $(BUILD)/web/asked
+	$(Q)user/web/uplot.sh $(BUILD)/web $(UPLOT_VERSION) $(UPLOT_SHA256) $(UPLOT)
+
+$(BUILD)/web/asked: FORCE
+	@mkdir -p $(@D)
+	@echo '$(UPLOT_VERSION) $(UPLOT)' | cmp -s - $@ || echo '$(UPLOT_VERSION) $(UPLOT)' > $@
+
+$(PAGE:%=%.gz): %.gz: %
+	$(Q)gzip -9nc $< > $@
+
+# The version is compiled into the files that name it; a commit must not rebuild the rest.
+$(patsubst %.c,$(BUILD)/%.o,$(shell grep -l SW_VERSION user/*.c)): $(BUILD)/version
 $(BUILD)/version: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
@@ -176,22 +209,58 @@ ifneq ($(HAVE_CONFINE),yes)
 	@exit 1
 endif
 
-install: all ## install program, man page, completion, unit; a configuration if there is none
-	$(INSTALL) -D -m 755 $(BUILD)/synwarden $(DESTDIR)$(SBINDIR)/synwarden
-	$(if $(wildcard deploy/synwarden.8),$(INSTALL) -D -m 644 deploy/synwarden.8 \
-		$(DESTDIR)$(MANDIR)/man8/synwarden.8)
-	$(if $(wildcard deploy/synwarden.bash-completion),$(INSTALL) -D -m 644 \
-		deploy/synwarden.bash-completion $(DESTDIR)$(COMPDIR)/synwarden)
-	test -e $(DESTDIR)$(CONFDIR)/synwarden.yaml || $(INSTALL) -D -m 640 \
-		deploy/synwarden.yaml $(DESTDIR)$(CONFDIR)/synwarden.yaml
+# What is installed: mode, file, place. What a later part brings is found where it is.
+INSTALLED := 755:$(BUILD)/synwarden:$(SBINDIR)/synwarden \
+	$(foreach f,$(wildcard deploy/*.[1-8]),644:$(f):$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f))) \
+	644:deploy/synwarden.bash-completion:$(COMPDIR)/synwarden \
+	644:deploy/_synwarden:$(ZSHCOMPDIR)/_synwarden \
+	644:deploy/synwarden.sysusers:$(SYSUSERSDIR)/synwarden.conf \
+	$(foreach f,$(wildcard deploy/prometheus/*.yml deploy/grafana/*.json),644:$(f):$(DATADIR)/$(f:deploy/%=%))
+UNITS := $(notdir $(wildcard deploy/*.service deploy/*.socket))
+# Installed where there is none, and never removed.
+KEPT := 640:deploy/synwarden.yaml:$(CONFDIR)/synwarden.yaml \
+	644:deploy/synwarden.default:$(DEFAULTDIR)/synwarden
+place_of = $(DESTDIR)$(word 3,$(subst :, ,$(1)))
+put = $(INSTALL) -D -m $(word 1,$(subst :, ,$(1))) $(word 2,$(subst :, ,$(1))) $(call place_of,$(1))
+define newline
+
+
+endef
+
+install: all ## install program, man pages, completions, units; a configuration if there is none
+	$(foreach f,$(INSTALLED),$(call put,$(f))$(newline)	)
+	$(foreach f,$(KEPT),test -e $(call place_of,$(f)) || $(call put,$(f))$(newline)	)
 	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSTEMDUNITDIR)
-	sed 's,/usr/local/sbin/,$(SBINDIR)/,' deploy/synwarden.service \
-		> $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
-	chmod 644 $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
+	for unit in $(UNITS); do \
+		sed 's,/usr/local/sbin/,$(SBINDIR)/,' deploy/$$unit > $(DESTDIR)$(SYSTEMDUNITDIR)/$$unit && \
+		chmod 644 $(DESTDIR)$(SYSTEMDUNITDIR)/$$unit || exit; \
+	done
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(SBINDIR)/synwarden $(DESTDIR)$(MANDIR)/man8/synwarden.8 \
-		$(DESTDIR)$(COMPDIR)/synwarden $(DESTDIR)$(SYSTEMDUNITDIR)/synwarden.service
+	rm -f $(foreach f,$(INSTALLED),$(call place_of,$(f))) $(UNITS:%=$(DESTDIR)$(SYSTEMDUNITDIR)/%)
+	test ! -d $(DESTDIR)$(DATADIR) || find $(DESTDIR)$(DATADIR) -depth -type d -empty -delete
+
+# The package is built in a copy of the sources; its objects, which are compiled as Debian wants,
+# outlive that copy. DEB_VERSION may be given; UPLOT is handed on, and what was fetched is used.
+DEB_VERSION ?= $(RELEASE)
+DEB_DIR := $(BUILD)/deb
+DEB_TREE := $(DEB_DIR)/synwarden-$(DEB_VERSION)
+DEB := $(DEB_DIR)/synwarden_$(DEB_VERSION)_$(shell dpkg --print-architecture 2>/dev/null).deb
+DEB_PARTS := Makefile LICENSE README.md bpf include user deploy
+
+deb: $(DEB) ## build the Debian package in build/deb/
+	@echo $(DEB)
+
+$(DEB): Makefile LICENSE README.md $(shell find bpf include user deploy -type f 2>/dev/null)
+	rm -rf $(DEB_TREE)
+	mkdir -p $(DEB_TREE) $(DEB_DIR)/objects
+	cp -a $(DEB_PARTS) $(DEB_TREE)
+	cp -a deploy/debian $(DEB_TREE)/debian
+	$(foreach f,$(wildcard $(BUILD)/uplot*),cp -a $(f) $(DEB_DIR)/objects/$(newline)	)
+	deploy/debian/new-version $(DEB_TREE)/debian/changelog $(DEB_VERSION)
+	cd $(DEB_TREE) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL OBJECTS=$(abspath $(DEB_DIR)/objects) \
+		$(if $(UPLOT),UPLOT=$(abspath $(UPLOT))) DEB_BUILD_OPTIONS="noautodbgsym $$DEB_BUILD_OPTIONS" \
+		dpkg-buildpackage -b -us -uc -nc -j$$(nproc)
 
 clean: ## remove build/
 	rm -rf $(BUILD)
@@ -199,4 +268,4 @@ clean: ## remove build/
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(DEB_DIR) -prune -o -type f -name '*.d' -print 2>/dev/null)

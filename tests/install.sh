@@ -12,9 +12,10 @@ declare -A group=(
 	[build]="clang llvm gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcap-ng-dev
 		libseccomp-dev libmicrohttpd-dev libncurses-dev libpcap-dev bpftool pkg-config"
 	[test]="clang-19 libclang-rt-14-dev iproute2 ethtool nftables curl nginx python3
-		python3-scapy iperf3 strace tcpdump jq procps util-linux kmod systemd systemd-container"
+		python3-scapy iperf3 strace tcpdump jq procps util-linux kmod systemd systemd-container
+		prometheus python3-prometheus-client debhelper dpkg-dev lintian"
 	[kernel]="qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils"
-	[house]="clang-format shellcheck mandoc"
+	[house]="clang-format shellcheck mandoc python3-yaml yamllint zsh"
 	[try]="iproute2 ethtool curl nginx python3 jq procps util-linux"
 )
 
@@ -70,7 +71,8 @@ cleanup()
 	[ -z "$made_policy" ] || rm -f "$policy"
 }
 trap cleanup EXIT
-# nginx must not take port 80 of the machine: Debian asks this file before starting a service
+# nginx must not take port 80 of the machine, nor prometheus 9090: Debian asks this file before
+# starting a service
 if [ ! -e "$policy" ]; then
 	made_policy=1
 	printf '#!/bin/sh\nexit 101\n' > "$policy"
@@ -85,6 +87,8 @@ if ! "${apt[@]}" install --no-install-recommends "${packages[@]}" >> "$log" 2>&1
 	echo "tests/install.sh: could not install ${packages[*]}" >&2
 	exit 1
 fi
-case " ${packages[*]} " in
-*" nginx "*) [ ! -d /run/systemd/system ] || systemctl -q disable nginx || true ;;
-esac
+for service in nginx prometheus; do
+	case " ${packages[*]} " in
+	*" $service "*) [ ! -d /run/systemd/system ] || systemctl -q disable "$service" || true ;;
+	esac
+done

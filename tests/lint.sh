@@ -46,7 +46,7 @@ files_are_short()
 {
 	local f n
 	for f in "${files[@]}"; do
-		case $f in LICENSE | *.json | *.8) continue ;; esac
+		case $f in LICENSE | *.json | *.[1-8]) continue ;; esac
 		n=$(wc -l < "$f")
 		[ "$n" -le 500 ] || echo "$f has $n lines, at most 500"
 	done
@@ -80,6 +80,8 @@ starts_with_licence()
 	local f
 	for f in "${files[@]}"; do
 		case $f in LICENSE | *.md | *.json | .gitignore | .gitattributes) continue ;; esac
+		# their formats have no comments
+		case $f in deploy/debian/changelog | deploy/debian/copyright | */source/format) continue ;; esac
 		head -n 2 "$f" | grep -q 'SPDX-License-Identifier: GPL-2\.0-or-later' ||
 			echo "$f: no SPDX line at its start"
 	done
@@ -95,13 +97,23 @@ shell_is_clean()
 {
 	# 2119: a function's optional argument is not the script's; 1091: libraries are given too
 	shellcheck -e SC1091,SC2119 -s bash "${shell_files[@]}"
+	mapfile -t list < <(only '^deploy/debian/[^/]*\.(preinst|postinst|prerm|postrm)$')
+	shellcheck -s dash "${list[@]}"
+	zsh -n deploy/_synwarden
 }
 
 shell_is_strict()
 {
 	local f
 	for f in "${shell_files[@]}"; do
-		case $f in *.bash-completion | *_lib.sh | */kernel_init.sh) continue ;; esac
+		case $f in
+		*.bash-completion | *_lib.sh | */kernel_init.sh) continue ;;
+		# of a shell without pipefail, and what debhelper puts there does not bear -u
+		deploy/debian/*.p*)
+			grep -q '^set -e$' "$f" || echo "$f: no 'set -e'"
+			continue
+			;;
+		esac
 		grep -q '^set -euo pipefail$' "$f" || echo "$f: no 'set -euo pipefail'"
 	done
 }
@@ -216,9 +228,70 @@ commands_are_told()
 		grep -qx "\.Ss $c" deploy/synwarden.8 || echo "command $c: no section in deploy/synwarden.8"
 		grep -qE "\b$c\b" deploy/synwarden.bash-completion ||
 			echo "command $c: not in deploy/synwarden.bash-completion"
+		grep -q "^[[:blank:]]*'$c:" deploy/_synwarden || echo "command $c: not in deploy/_synwarden"
 		grep -qE "\b$c\b" tests/netns_*.sh || echo "command $c: in no tests/netns_*.sh"
 	done
 	[ "$n" -gt 0 ] || echo "no command table found in user/main.c"
+}
+
+options_are_told()
+{
+	local o n=0 options
+	options=$(sed -n 's/^\t{ "\([a-z-]*\)", [a-z]*_argument, .*/\1/p' user/options.c)
+	for o in $options; do
+		n=$((n + 1))
+		grep -qE -- "Fl -$o( |\$)" deploy/synwarden.8 || echo "option --$o: not in deploy/synwarden.8"
+		grep -qE -- "--$o\b" deploy/synwarden.bash-completion ||
+			echo "option --$o: not in deploy/synwarden.bash-completion"
+		grep -qE -- "--$o\b" deploy/_synwarden || echo "option --$o: not in deploy/_synwarden"
+	done
+	[ "$n" -gt 0 ] || echo "no option found in user/options.c"
+}
+
+settings()
+{
+	grep -hoE '\{ "[a-z-]+", (read|keep|take)_' user/config_*.c | cut -d'"' -f2
+	sed -n 's/^\t{ "\([a-z0-9-]*\)", \(AT\|TIMEOUT\)(.*/\1/p' user/tunables.c
+	grep -hE 'const char \*const [a-z_]*names\[\] = \{' user/config_*.c | grep -oE '"[a-z-]+"' | tr -d '"'
+}
+
+# Every setting that can be read is told, with the limits of a number and its default as in the
+# file that is installed, and nothing that cannot.
+settings_are_told()
+{
+	local page=deploy/synwarden.conf.5 file=deploy/synwarden.yaml s least most
+	[ "$(settings | sort -u | wc -l)" -gt 30 ] || echo "hardly a setting found in user/"
+	settings | sort -u | while read -r s; do
+		grep -qE -- "\b$s:" $file || echo "setting $s: not in $file"
+	done
+	diff <(settings | sort -u) <(sed -n 's/^\.It Ic //p' $page | sed 's/ , /\n/' | sort -u) |
+		sed -n "s,^< ,not in $page: ,p; s,^> ,no such setting\, but in $page: ,p"
+	sed -nE '/^#  # .*\(([0-9]+) to ([0-9]+)[^)]*\)$/{
+		s//\1 \2/; N; s/\n#  ([a-z0-9-]+): ([0-9]+)$/ \1 \2/p
+	}' $file | while read -r least most name is; do
+		sed -n "/^\.It Ic $name\$/,/^\.\(It\|El\)/p" $page | tr '\n' ' ' |
+			grep -qE "\b$least to $most, default $is\b" ||
+			echo "setting $name: $page does not say '$least to $most, default $is'"
+	done
+}
+
+# The version has one home.
+version_is_one()
+{
+	local release
+	release=$(sed -n 's/^RELEASE := //p' Makefile)
+	[ -n "$release" ] || echo "no RELEASE in Makefile"
+	head -n 1 deploy/debian/changelog | grep -qF "synwarden ($release) " ||
+		echo "deploy/debian/changelog does not begin with $release"
+	grep -Ho 'synwarden:[0-9][^ ]*' deploy/kubernetes/*.yaml deploy/Containerfile |
+		awk -v want=":synwarden:$release" '!index($0, want) { print $0 " is not" want }'
+}
+
+container_files_are_clean()
+{
+	local rules="line-length: {max: 100}, braces: {max-spaces-inside: 1}, comments-indentation: disable"
+	yamllint -s -d "{extends: default, rules: {$rules}}" deploy/kubernetes
+	/usr/bin/python3 tests/deploy_lint.py
 }
 
 reasons_are_told()
@@ -232,9 +305,23 @@ reasons_are_told()
 			s/^> \(.*\)/deploy\/synwarden.8: no such reason \1/p'
 }
 
-man_page_is_clean()
+# with its type and its labels
+metrics_are_told()
 {
-	mandoc -T lint -W warning deploy/synwarden.8
+	local listed told
+	listed=$(sed -nE 's/^\tX\([A-Z_]+, ([A-Z]+), "([a-z_]+)", "([a-z ]*)", .*/\2 \L\1\E \3/p' \
+		user/metrics_list.h | sed 's/ *$//' | sort)
+	told=$(sed -nE 's/^\.It Li ([a-z_]+) Pq (counter|gauge|info)(\\\(dg)?( :)?/\1 \2/p' \
+		deploy/synwarden-metrics.7 | sed 's/ ,//g; s/ *$//' | sort)
+	[ -n "$listed" ] || echo "no metric found in user/metrics_list.h"
+	diff <(echo "$listed") <(echo "$told") |
+		sed -n 's/^< \(.*\)/metric \1: not so in deploy\/synwarden-metrics.7/p
+			s/^> \(.*\)/deploy\/synwarden-metrics.7: no such metric \1/p'
+}
+
+man_pages_are_clean()
+{
+	mandoc -T lint -W warning deploy/*.[1-8]
 }
 
 echo "# $(clang-format --version 2>&1 | head -n 1); shellcheck $(shellcheck -V | sed -n 's/^version: //p')"
@@ -256,7 +343,12 @@ rule "no conditional compilation in bpf/" no_conditionals_in_bpf
 rule "no return or goto in a macro" macros_do_not_jump
 rule "every ABI struct has its size asserted" abi_is_asserted
 rule "every command is in the man page, the completion and a test" commands_are_told
+rule "every option is in the man page and both completions" options_are_told
+rule "every setting is in synwarden.conf(5) and the file that is installed" settings_are_told
+rule "the version has one home" version_is_one
 rule "every reason is in the man page" reasons_are_told
-rule "the man page is clean mdoc" man_page_is_clean
+rule "every metric is in its man page" metrics_are_told
+rule "manifests and container file are sound" container_files_are_clean
+rule "the man pages are clean mdoc" man_pages_are_clean
 echo "1..$count"
 [ "$bad" = 0 ]

@@ -90,17 +90,19 @@ settled() { sv ip -o link show s0 | grep -q 'state UP'; }
 
 listening_of() { sv ss -Hlnptux | grep "pid=$1," || true; }
 
-# All control goes through files of root (netns_attach.sh, netns_daemon.sh).
-test_daemon_listens_to_nobody() { # N03
+# All control goes through files of root (netns_attach.sh, netns_daemon.sh); its socket only looks
+# (netns_control.sh), and is the only one.
+test_daemon_listens_to_no_network() { # N03
 	net_up
 	server --port 80
 	guard_up native 80
 	[ -n "$(listening_of "$SERVER")" ] || fail "not even the server is seen to listen"
 	start server "$T/daemon" "$SW_BIN" -v run --interval 1
 	wait_until 10 said 'debug: sweep'
-	expect_eq "sockets the daemon listens at" "" "$(listening_of "$STARTED")"
-	# what it has of unix sockets is the service manager's, and there is none here
-	expect_eq "unix sockets of the daemon" "" "$(sv ss -Hanpx | grep "pid=$STARTED," || true)"
+	expect_eq "sockets the daemon listens at" /run/synwarden/control.sock \
+		"$(listening_of "$STARTED" | awk '{ print $5 }')"
+	# what else it has of unix sockets is the service manager's, and there is none here
+	expect_eq "unix sockets of the daemon" 1 "$(sv ss -Hanpx | grep -c "pid=$STARTED," || true)"
 	stop "$STARTED"
 }
 

@@ -198,18 +198,18 @@ run_page() {
 	TRAFFIC=
 }
 
-test_readme_is_followed() { # Q01 @limit=90
+test_readme_is_followed() { # R01 @limit=90
 	lab_up
 	run_page README.md
 }
 
-test_guide_is_followed() { # Q01 @limit=90
+test_guide_is_followed() { # R01 @limit=90
 	lab_up
 	lab_install
 	run_page deploy/doc/guide.md
 }
 
-test_other_pages_are_followed() { # Q01 @limit=90
+test_other_pages_are_followed() { # R01 @limit=90
 	local page
 	lab_up
 	lab_install
@@ -229,7 +229,7 @@ shown() {
 }
 
 # Commands within a line of text are of the table, and whole ones are in a block somewhere.
-test_inline_commands_are_those_of_blocks() { # Q01
+test_inline_commands_are_those_of_blocks() { # R01
 	local words
 	shown > "$T/run"
 	# shellcheck disable=SC2016 # these are the pages'
@@ -244,7 +244,7 @@ test_inline_commands_are_those_of_blocks() { # Q01
 	done < "$T/inline"
 }
 
-test_what_is_left_out_is_tested() { # Q01
+test_what_is_left_out_is_tested() { # R01
 	local pattern where why
 	shown > "$T/all"
 	while IFS=$'\t' read -r pattern where why; do
@@ -254,7 +254,7 @@ test_what_is_left_out_is_tested() { # Q01
 }
 
 # Links lead to files and headings that are there.
-test_links_lead_somewhere() { # Q01
+test_links_lead_somewhere() { # R01
 	local page link file anchor
 	for page in "${PAGES[@]}"; do
 		grep -oE '\]\([^)]+\)|src="[^"]+"' "$page" | sed -E 's/^\]\(//; s/^src="//; s/[)"]$//' > "$T/links" ||
@@ -277,7 +277,7 @@ anchors() {
 }
 
 # Each reason has its place in the page of reasons, and nothing else has.
-test_reasons_are_told() { # Q02
+test_reasons_are_told() { # R02
 	sed -n 's/^\tX([A-Z_0-9]*, [A-Z]*, "\([a-z0-9_]*\)".*/\1/p' include/sw_reasons.h | sort > "$T/listed"
 	sed -nE "s/^### ((pass|drop|tx|tc|out)_[a-z0-9_]*)\$/\1/p" deploy/doc/reasons.md | sort > "$T/told"
 	[ -s "$T/listed" ] || fail "no reason found"

@@ -272,21 +272,29 @@ second_programs()
 	ring_programs "$second" prog 300 " (clang-19)"
 }
 
-# netns_files beside|here|alone: those that need no CPU of their own, what runs meanwhile, and
-# those that flood or measure.
-netns_files()
+# lane_of FILE: what waits more than it works runs beside another lane; what floods, measures or
+# counts on time alone.
+lane_of()
 {
-	local f name lane
+	case $1 in
+	netns_handshake.sh) echo 1 ;;
+	netns_config.sh | netns_control.sh | netns_devices.sh | netns_life.sh | netns_lockout.sh | \
+		netns_policy.sh | netns_unit.sh) echo beside-1 ;;
+	netns_conns.sh | netns_states.sh) echo 2 ;;
+	netns_attach.sh | netns_clock.sh | netns_hook.sh | netns_path.sh) echo beside-2 ;;
+	netns_readme.sh | netns_replay.sh | netns_top.sh | netns_web.sh) echo 3 ;;
+	netns_deb.sh) echo beside-3 ;;
+	*) echo alone ;;
+	esac
+}
+
+netns_lane()
+{
+	local f name
 	for f in tests/netns_*.sh; do
 		name=$(basename "$f")
-		case $name in
-		*_lib.sh | 'netns_*.sh') continue ;;
-		netns_config.sh | netns_devices.sh | netns_life.sh | netns_lockout.sh | netns_policy.sh | \
-			netns_readme.sh | netns_unit.sh) lane=beside ;;
-		netns_handshake.sh) lane=here ;;
-		*) lane=alone ;;
-		esac
-		if [ "$lane" != "$1" ] || ! wanted "$name"; then
+		case $name in *lib.sh | 'netns_*.sh') continue ;; esac
+		if [ "$(lane_of "$name")" != "$1" ] || ! wanted "$name"; then
 			continue
 		fi
 		name=${name%.sh}
@@ -332,10 +340,12 @@ if has_ring prog; then
 fi
 if has_ring netns; then
 	export SW_BUILD=$build SW_BIN=$build/synwarden
-	beside netns-beside netns_files beside
-	netns_files here
-	joined netns-beside
-	netns_files alone
+	for lane in 1 2 3; do
+		beside "netns-$lane" netns_lane "beside-$lane"
+		netns_lane $lane
+		joined "netns-$lane"
+	done
+	netns_lane alone
 fi
 if has_ring kernel; then
 	# from a pattern only whole programs can be chosen there

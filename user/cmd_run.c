@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run: the daemon. One loop sweeps, follows the devices, changes the keys and tells the service
- * manager. No packet waits for it; when it ends, however it ends, the guard stays as it is.
+ * run: the daemon. One loop sweeps, follows the devices, changes the keys, reads the events, lets
+ * itself be asked and tells the service manager. No packet waits for it; when it ends, however it ends, the guard stays as it is.
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +15,11 @@
 #include "cmd.h"
 #include "config_run.h"
 #include "confine.h"
+#include "control_serve.h"
+#include "feed.h"
 #include "follow.h"
+#include "history.h"
+#include "metrics.h"
 #include "notify.h"
 #include "only_one.h"
 #include "pending.h"
@@ -47,6 +51,9 @@ struct daemon {
 	__u32 rebuild_in_s; /* from then on */
 	__u32 expire_at_s;  /* of the lists */
 	struct follow follow;
+	struct feed *feed;
+	struct history *history;
+	struct control control;
 	int loop; /* epoll */
 	int look; /* timer */
 	bool look_soon;
@@ -67,6 +74,9 @@ enum source {
 	ROTATE,
 	RELOAD,
 	WATCHDOG,
+	SECOND,
+	EVENTS,
+	CONTROL,
 	SOURCES
 };
 
@@ -274,8 +284,20 @@ static int on_reload(struct daemon *d)
 			 strerror(-err));
 	else if (!config_reload(&d->g, &d->failed))
 		log_note("reload: the configuration file is in force");
+	metrics_daemon_reload(!*d->failed.text);
 	tell_status(d);
 	notify("READY=1");
+	return 0;
+}
+
+/* A sample that fails has said so; the next may not. */
+static int on_second(struct daemon *d)
+{
+	feed_read(d->feed);
+	if (history_sample(d->history, &d->g) || !history_now(d->history))
+		return 0;
+	feed_tick(d->feed, d->history);
+	metrics_daemon_armed(history_before(d->history), history_now(d->history));
 	return 0;
 }
 
@@ -284,6 +306,10 @@ static int on_signals(struct daemon *d, int fd)
 	struct signalfd_siginfo got;
 
 	while (read(fd, &got, sizeof(got)) == sizeof(got)) {
+		if (got.ssi_signo == SIGCHLD) {
+			control_reap(&d->control);
+			continue;
+		}
 		if (got.ssi_signo == SIGHUP) {
 			notify("RELOADING=1\nMONOTONIC_USEC=%llu",
 			       (unsigned long long)clock_ns(CLOCK_MONOTONIC) / 1000);
@@ -308,6 +334,7 @@ static int open_signals(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? log_err(-errno, "wait for signals") : fd;
@@ -323,6 +350,9 @@ static int open_sources(struct daemon *d, int fd[SOURCES])
 	fd[ROTATE] = timer_open((__u64)d->o->rotate_s * 1000000);
 	fd[RELOAD] = timer_open(0);
 	fd[WATCHDOG] = timer_open(notify_watchdog_us() / 2);
+	fd[SECOND] = timer_open(HISTORY_EVERY_S * 1000000);
+	fd[EVENTS] = feed_fd(d->feed);
+	fd[CONTROL] = d->control.fd;
 	d->look = fd[LOOK];
 	d->rotate = fd[ROTATE];
 	d->reload = fd[RELOAD];
@@ -332,6 +362,8 @@ static int open_sources(struct daemon *d, int fd[SOURCES])
 	for (__u32 i = 0; i < SOURCES && !err; i++) {
 		struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
 
+		if (i == CONTROL && fd[i] < 0)
+			continue;
 		err = fd[i] < 0 ? fd[i] : 0;
 		if (!err && epoll_ctl(d->loop, EPOLL_CTL_ADD, fd[i], &event))
 			err = log_err(-errno, "epoll");
@@ -346,6 +378,12 @@ static int dispatch(struct daemon *d, const int fd[SOURCES], __u32 source)
 		return on_signals(d, fd[SIGNALS]);
 	case LINKS:
 		return on_links(d, fd[LINKS]);
+	case EVENTS:
+		feed_read(d->feed);
+		return 0;
+	case CONTROL:
+		control_accept(&d->control);
+		return 0;
 	}
 	timer_read(fd[source]);
 	switch (source) {
@@ -357,6 +395,8 @@ static int dispatch(struct daemon *d, const int fd[SOURCES], __u32 source)
 		return on_rotate(d);
 	case RELOAD:
 		return on_reload(d);
+	case SECOND:
+		return on_second(d);
 	default:
 		notify("WATCHDOG=1");
 		return 0;
@@ -379,10 +419,28 @@ static int loop(struct daemon *d, const int fd[SOURCES])
 	return err;
 }
 
+/* What it is asked about. */
+static int open_views(struct daemon *d)
+{
+	d->feed = feed_new(&d->g);
+	d->history = history_new();
+	if (!d->feed || !d->history)
+		return -ENOMEM;
+	metrics_daemon(d->o->rotate_s, feed_counts(d->feed));
+	/* what is counted from here on is known by the first second */
+	history_sample(d->history, &d->g);
+	control_open(&d->control, &d->g, d->o);
+	d->control.feed = d->feed;
+	d->control.history = d->history;
+	return 0;
+}
+
 static int daemon_run(struct daemon *d, int fd[SOURCES])
 {
-	int err = open_sources(d, fd);
+	int err = open_views(d);
 
+	if (!err)
+		err = open_sources(d, fd);
 	if (!err)
 		err = confine();
 	/* after it, so that what it forbids is found out before anyone relies on it */
@@ -398,7 +456,7 @@ static int daemon_run(struct daemon *d, int fd[SOURCES])
 
 int cmd_run(const struct opts *o, int argc, char **argv)
 {
-	struct daemon d = { .o = o, .g = GUARD_INIT, .loop = -1 };
+	struct daemon d = { .o = o, .g = GUARD_INIT, .loop = -1, .control.fd = -1 };
 	int fd[SOURCES] = { [0 ... SOURCES - 1] = -1 };
 	autoclose int only = -1;
 	int err = no_arguments("run", argc, argv);
@@ -419,8 +477,13 @@ int cmd_run(const struct opts *o, int argc, char **argv)
 		err = sweep_parts_new(&d.g, &d.parts);
 	if (!err)
 		err = daemon_run(&d, fd);
+	/* these two have owners */
+	fd[EVENTS] = fd[CONTROL] = -1;
 	for (size_t i = 0; i < SOURCES; i++)
 		close_fdp(&fd[i]);
+	control_close(&d.control);
+	history_free(d.history);
+	feed_free(d.feed);
 	close_fdp(&d.loop);
 	sweep_parts_free(&d.parts);
 	guard_close(&d.g);

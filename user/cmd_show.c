@@ -3,17 +3,14 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "arming.h"
 #include "cmd.h"
 #include "config_status.h"
+#include "facts.h"
 #include "json.h"
-#include "table.h"
 #include "util.h"
 
 struct totals {
-	struct sw_rx rx[SW_HOOK_MAX];
 	__u64 dropped;
 	__u64 answered;
 	__u64 would_drop;
@@ -22,91 +19,49 @@ struct totals {
 };
 
 struct status {
-	struct sw_settings settings;
-	struct dev_state dev[SW_MAX_DEVS];
-	__u32 devs;
-	struct services services;
+	struct facts f;
 	__u32 service_count;
 	__u32 attacked;
 	struct totals total;
-	struct sw_table_use table[SW_TABLE_MAX];
 	struct lists_sum lists;
 	__u32 live_set;
-	struct sw_keysched sched;
-	__u64 key_age_s;
-	__u32 epoch;
-	long syncookies;
 };
 
-static int totals_read(const struct guard *g, struct totals *t)
+static void sum_up(const struct facts *f, struct totals *t)
 {
-	struct sw_count row[SW_REASON_MAX];
-	int err = 0;
-
-	memset(t, 0, sizeof(*t));
-	for (__u32 hook = 0; hook < SW_HOOK_MAX && !err; hook++) {
-		err = mapio_rx(g, hook, &t->rx[hook]);
-		t->events_lost += t->rx[hook].events_lost;
-	}
-	for (__u32 id = 0; id < SW_MAX_SERVICES && !err; id++) {
-		err = mapio_stats(g, id, row);
-		for (__u32 r = 1; r < SW_REASON_MAX && !err; r++) {
+	for (__u32 hook = 0; hook < SW_HOOK_MAX; hook++)
+		t->events_lost += f->rx[hook].events_lost;
+	for (__u32 id = 0; id < SW_MAX_SERVICES; id++) {
+		for (__u32 r = 1; r < SW_REASON_MAX; r++) {
+			const struct sw_count *c = &f->count[id][r];
 			bool drop = !strcmp(text_verdict(r), "drop");
 			bool tx = !strcmp(text_verdict(r), "tx");
 
-			t->dropped += drop ? row[r].packets - row[r].would_packets : 0;
-			t->would_drop += drop ? row[r].would_packets : 0;
-			t->answered += tx ? row[r].packets - row[r].would_packets : 0;
-			t->would_answer += tx ? row[r].would_packets : 0;
+			t->dropped += drop ? c->packets - c->would_packets : 0;
+			t->would_drop += drop ? c->would_packets : 0;
+			t->answered += tx ? c->packets - c->would_packets : 0;
+			t->would_answer += tx ? c->would_packets : 0;
 		}
 	}
-	return err;
-}
-
-static int tables_read(const struct guard *g, struct sw_table_use use[SW_TABLE_MAX])
-{
-	autotables struct tables t = { 0 };
-	int err = tables_open(g, &t, false);
-
-	for (__u32 i = 0; i < SW_TABLE_MAX && !err; i++)
-		tables_use(&t, (enum sw_table)i, &use[i]);
-	return err;
 }
 
 static int status_read(const struct guard *g, struct status *st)
 {
-	struct sw_arming arming[SW_MAX_SERVICES];
-	__u64 now_ns = clock_ns(CLOCK_MONOTONIC);
-	int err = mapio_settings(g, &st->settings);
+	int err = facts_read(g, &st->f);
 
-	if (!err)
-		err = dev_list(g, st->dev, &st->devs);
-	if (!err)
-		err = mapio_services(g, &st->services);
-	if (!err)
-		err = totals_read(g, &st->total);
-	if (!err)
-		err = tables_read(g, st->table);
 	if (!err)
 		err = lists_sum(g, &st->lists);
 	if (!err)
-		err = mapio_live_count(g, st->settings.live_gen & 1, &st->live_set);
-	if (!err)
-		err = mapio_keysched(g, &st->sched);
-	st->epoch = key_epoch();
-	if (!err)
-		st->key_age_s = key_age(g, &st->sched);
-	if (!err)
-		err = mapio_arming(g, arming);
-	st->service_count = st->attacked = 0;
+		err = mapio_live_count(g, st->f.settings.live_gen & 1, &st->live_set);
+	if (err)
+		return err;
+	sum_up(&st->f, &st->total);
 	for (__u32 id = 1; id < SW_MAX_SERVICES; id++)
-		if (!err && st->services.slot[id].port_first) {
+		if (facts_is_service(&st->f, id)) {
 			st->service_count++;
-			st->attacked += arming_is_on(&arming[id], &st->services.slot[id], now_ns);
+			st->attacked += facts_armed(&st->f, id);
 		}
-	if (file_read_long(SYSCTL_SYNCOOKIES, &st->syncookies))
-		st->syncookies = -1;
-	return err;
+	return 0;
 }
 
 static const char *dev_mode(const struct dev_state *d)
@@ -156,11 +111,11 @@ static void tables_json(const struct guard *g, const struct status *st, struct j
 
 		json_object(j, NULL);
 		json_str(j, "table", text_table_name((enum sw_table)i));
-		json_u64(j, "used", st->table[i].used);
+		json_u64(j, "used", st->f.table[i].used);
 		json_u64(j, "max", g->boot.max[i]);
 		json_u64(j, "slots", slots);
 		json_u64(j, "bytes", slots * sizeof(struct sw_conn));
-		json_u64(j, "full", st->table[i].full);
+		json_u64(j, "full", st->f.table[i].full);
 		json_close(j);
 	}
 	json_close(j);
@@ -174,13 +129,13 @@ static void status_json(const struct guard *g, const struct status *st)
 	json_begin(&j, stdout);
 	json_object(&j, NULL);
 	json_str(&j, "version", SW_VERSION);
-	json_u64(&j, "abi", st->settings.abi_version);
-	json_bool(&j, "armed", st->settings.armed == SW_ARMED);
+	json_u64(&j, "abi", st->f.settings.abi_version);
+	json_bool(&j, "armed", st->f.settings.armed == SW_ARMED);
 	json_str(&j, "engine", text_engine_name(g->engine));
 	json_str(&j, "pin", g->dir);
 	json_array(&j, "devices");
-	for (__u32 i = 0; i < st->devs; i++) {
-		const struct dev_state *d = &st->dev[i];
+	for (__u32 i = 0; i < st->f.devs; i++) {
+		const struct dev_state *d = &st->f.dev[i];
 
 		json_object(&j, NULL);
 		json_str(&j, "device", d->dev.name);
@@ -199,8 +154,8 @@ static void status_json(const struct guard *g, const struct status *st)
 	for (__u32 hook = 0; hook < SW_HOOK_MAX; hook++) {
 		json_object(&j, NULL);
 		json_str(&j, "hook", text_hook_name(hook));
-		json_u64(&j, "packets", st->total.rx[hook].packets);
-		json_u64(&j, "bytes", st->total.rx[hook].bytes);
+		json_u64(&j, "packets", st->f.rx[hook].packets);
+		json_u64(&j, "bytes", st->f.rx[hook].bytes);
 		json_close(&j);
 	}
 	json_close(&j);
@@ -210,21 +165,21 @@ static void status_json(const struct guard *g, const struct status *st)
 	json_u64(&j, "would_answer", st->total.would_answer);
 	json_u64(&j, "events_lost", st->total.events_lost);
 	tables_json(g, st, &j);
-	lists_sum_json(&st->lists, &st->services, &j);
+	lists_sum_json(&st->lists, &st->f.services, &j);
 	config_status_json(g, &j);
 	json_object(&j, "live_filter");
 	json_u64(&j, "bits", live_bits(g));
 	json_u64(&j, "set", st->live_set);
 	json_close(&j);
 	json_object(&j, "key");
-	json_u64(&j, "epoch", st->epoch);
-	json_u64(&j, "since_epoch", st->sched.since_epoch);
-	json_u64(&j, "age_s", st->key_age_s);
+	json_u64(&j, "epoch", st->f.epoch);
+	json_u64(&j, "since_epoch", st->f.sched.since_epoch);
+	json_u64(&j, "age_s", st->f.key_age_s);
 	json_close(&j);
-	if (st->syncookies < 0)
+	if (st->f.syncookies < 0)
 		json_null(&j, "syncookies");
 	else
-		json_u64(&j, "syncookies", (__u64)st->syncookies);
+		json_u64(&j, "syncookies", (__u64)st->f.syncookies);
 	json_end(&j);
 }
 
@@ -232,8 +187,8 @@ static void status_devices(const struct guard *g, const struct status *st)
 {
 	char mac[18];
 
-	for (__u32 i = 0; i < st->devs; i++) {
-		const struct dev_state *d = &st->dev[i];
+	for (__u32 i = 0; i < st->f.devs; i++) {
+		const struct dev_state *d = &st->f.dev[i];
 
 		mac_text(d->dev.mac, mac);
 		printf("\ndevice %s\n", d->dev.name);
@@ -244,7 +199,7 @@ static void status_devices(const struct guard *g, const struct status *st)
 		printf("  %-13s%s\n", "tc egress:", dev_egress(d));
 		printf("  %-13s%s\n", "mac:", mac);
 	}
-	if (!st->devs)
+	if (!st->f.devs)
 		printf("\nno device attached\n");
 }
 
@@ -269,10 +224,10 @@ static void tables_print(const struct guard *g, const struct status *st)
 	char n[TEXT_COUNT];
 
 	for (__u32 i = 0; i < SW_TABLE_MAX; i++) {
-		printf("  %-13s%s of ", labels[i], text_count(st->table[i].used, n));
+		printf("  %-13s%s of ", labels[i], text_count(st->f.table[i].used, n));
 		printf("%s", text_count(g->boot.max[i], n));
-		if (st->table[i].full)
-			printf(", %s found no room", text_count(st->table[i].full, n));
+		if (st->f.table[i].full)
+			printf(", %s found no room", text_count(st->f.table[i].full, n));
 		printf("\n");
 	}
 }
@@ -283,13 +238,13 @@ static void status_print(const struct guard *g, const struct status *st)
 	char n[TEXT_COUNT];
 
 	printf("guard %s\n", g->dir);
-	printf("  %-13s%s\n", "armed:", armed_text(st->settings.armed));
+	printf("  %-13s%s\n", "armed:", armed_text(st->f.settings.armed));
 	printf("  %-13s%s\n", "engine:", text_engine_name(g->engine));
 	printf("  %-13s%u", "services:", st->service_count);
 	if (st->attacked)
 		printf(", %u under attack", st->attacked);
 	printf("\n");
-	printf("  %-13s%s\n", "received:", text_count(t->rx[SW_HOOK_XDP].packets, n));
+	printf("  %-13s%s\n", "received:", text_count(st->f.rx[SW_HOOK_XDP].packets, n));
 	printf("  %-13s%s\n", "answered:", text_count(t->answered, n));
 	printf("  %-13s%s\n", "dropped:", text_count(t->dropped, n));
 	if (t->would_answer || t->would_drop) {
@@ -299,13 +254,13 @@ static void status_print(const struct guard *g, const struct status *st)
 	if (t->events_lost)
 		printf("  %-13s%s\n", "events lost:", text_count(t->events_lost, n));
 	tables_print(g, st);
-	lists_sum_print(&st->lists, &st->services);
+	lists_sum_print(&st->lists, &st->f.services);
 	config_status_print(g);
 	printf("  %-13s%s of ", "live filter:", text_count(st->live_set, n));
 	printf("%s bits\n", text_count(live_bits(g), n));
-	printf("  %-13s%llu s old\n", "cookie key:", (unsigned long long)st->key_age_s);
-	printf("  %-13snet.ipv4.tcp_syncookies = %ld\n", "host:", st->syncookies);
-	printf("  %-13s%s, abi %u\n", "version:", SW_VERSION, st->settings.abi_version);
+	printf("  %-13s%llu s old\n", "cookie key:", (unsigned long long)st->f.key_age_s);
+	printf("  %-13snet.ipv4.tcp_syncookies = %ld\n", "host:", st->f.syncookies);
+	printf("  %-13s%s, abi %u\n", "version:", SW_VERSION, st->f.settings.abi_version);
 	status_devices(g, st);
 }
 

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/sockios.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -96,8 +98,14 @@ static const char *const plain_calls[] = {
 	"timerfd_create",
 	"timerfd_settime",
 	"timerfd_gettime",
+	/* children that answer questions */
+	"wait4",
+	"dup2",
 	/* talking to the kernel and the service manager */
 	"bind",
+	"accept",
+	"accept4",
+	"shutdown",
 	"sendto",
 	"sendmsg",
 	"recvfrom",
@@ -109,6 +117,11 @@ static const char *const plain_calls[] = {
 
 /* The inet socket is what ioctls on devices go through. */
 static const int families[] = { AF_UNIX, AF_NETLINK, AF_INET };
+
+/* fork(3) of glibc, of musl; no thread and no namespace. */
+static const int clones[] = { CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD, SIGCHLD };
+
+static const int prctls[] = { PR_SET_PDEATHSIG };
 
 static const int ioctls[] = {
 	SIOCETHTOOL, SIOCGIFHWADDR, SIOCGIFMTU, SIOCGIFINDEX, SIOCGIFNAME, TCGETS,
@@ -143,6 +156,8 @@ static const struct narrow_call {
 } narrow_calls[] = {
 	{ "socket", 0, families, ARRAY_SIZE(families) },
 	{ "ioctl", 1, ioctls, ARRAY_SIZE(ioctls) },
+	{ "clone", 0, clones, ARRAY_SIZE(clones) },
+	{ "prctl", 0, prctls, ARRAY_SIZE(prctls) },
 	{ "bpf", 0, bpf_commands, ARRAY_SIZE(bpf_commands) },
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The daemon's socket: it answers questions and changes nothing, so that what faces the network,
- * `synwarden web`, needs no privilege at all. Stream, AF_UNIX, mode 0660.
+ * `synwarden web`, needs no privilege at all. Stream, AF_UNIX; who may ask is root, the daemon's
+ * own user and the members of the group `synwarden`, by the credentials of the peer.
  *
  * A question is one line: the words of a command that only looks, with a tab between two words,
  * without -j, as in "status", "conns\t--state\tESTABLISHED\t--limit\t100", "metrics". The answer
@@ -10,23 +11,31 @@
  *
  *	history              what happened in the last 15 minutes, one sample a second
  *	recent [N]           the last events, at most CONTROL_RECENT, oldest first, JSON lines
+ *	recent-text [N]      the same for people
  *	follow               events from now on, until the reader goes; JSON lines
  *	follow-text          the same for people
  *
  * Each answer is given by a child of the daemon: a reader that is slow, and a mistake in a
  * printer, cost the daemon nothing. Who waits longer than CONTROL_ASK_MS with the question is
- * sent away, as is whoever comes when CONTROL_CHILDREN are being answered ("error busy").
+ * sent away, as is whoever comes when CONTROL_CHILDREN are being answered ("error busy: ...").
  */
 #ifndef SW_CONTROL_H
 #define SW_CONTROL_H
 
 #include <stddef.h>
 
-#define CONTROL_DEFAULT  "/run/synwarden/control.sock"
+#define CONTROL_GROUP    "synwarden"
+#define CONTROL_PATH     108 /* of a Unix socket, with its end */
 #define CONTROL_QUESTION 512 /* bytes, with the end of line */
 #define CONTROL_ASK_MS   2000
-#define CONTROL_CHILDREN 8
+#define CONTROL_CHILDREN 32
 #define CONTROL_RECENT   1000
+
+/*
+ * `given`, unless NULL; of the guard at the default pins /run/synwarden/control.sock, of another
+ * one the name of its pins instead of "control".
+ */
+const char *control_path(const char *given, const char *pin, char buf[CONTROL_PATH]);
 
 /* --- asking ----------------------------------------------------------------------------- */
 

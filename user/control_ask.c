@@ -10,10 +10,28 @@
 #include <linux/types.h>
 
 #include "control.h"
+#include "kernel.h"
+#include "remember.h"
 #include "util.h"
 
 /* An answer that does not come is no answer: rendering takes milliseconds. */
 #define PATIENCE_S 10
+
+const char *control_path(const char *given, const char *pin, char buf[CONTROL_PATH])
+{
+	char *name;
+
+	if (given) {
+		snprintf(buf, CONTROL_PATH, "%s", given);
+		return buf;
+	}
+	buf[0] = '\0'; /* a path that is too long is nobody's */
+	if (!remember_path(pin, "sock", buf, CONTROL_PATH) && !strcmp(pin, SW_PIN_DEFAULT)) {
+		name = strrchr(buf, '/') + 1;
+		snprintf(name, CONTROL_PATH - (size_t)(name - buf), "control.sock");
+	}
+	return buf;
+}
 
 /* The first line, byte by byte, as what follows belongs to the caller. */
 static int read_head(int fd, char *line, size_t size)
@@ -51,8 +69,10 @@ int control_ask(const char *path, const char *question, char *why, size_t size)
 		return -E2BIG;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-	    send(fd, line, (size_t)len, MSG_NOSIGNAL) != len)
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return -errno;
+	/* EPIPE: sent away at once, and why is to be read */
+	if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len && errno != EPIPE)
 		return -errno;
 	err = read_head(fd, line, sizeof(line));
 	if (err)

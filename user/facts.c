@@ -35,7 +35,6 @@ int facts_read(const struct guard *g, struct facts *f)
 {
 	int err = mapio_settings(g, &f->settings);
 
-	f->taken_ns = clock_ns(CLOCK_MONOTONIC);
 	if (!err)
 		err = dev_list(g, f->dev, &f->devs);
 	if (!err)
@@ -50,11 +49,28 @@ int facts_read(const struct guard *g, struct facts *f)
 		err = mapio_limit_hits(g, f->hits);
 	if (!err)
 		err = mapio_keysched(g, &f->sched);
+	/* behind the last time that the programs wrote */
+	f->taken_ns = clock_ns(CLOCK_MONOTONIC);
 	f->epoch = key_epoch();
 	if (!err)
 		f->key_age_s = key_age(g, &f->sched);
 	if (file_read_long(SYSCTL_SYNCOOKIES, &f->syncookies))
 		f->syncookies = -1;
+	return err;
+}
+
+int facts_read_live(const struct guard *g, struct facts *f)
+{
+	int err = mapio_services(g, &f->services);
+
+	for (__u32 id = 0; id < SW_MAX_SERVICES && !err; id++)
+		if (!id || facts_is_service(f, id))
+			err = mapio_stats(g, id, f->count[id]);
+	if (!err)
+		err = read_tables(g, f);
+	if (!err)
+		err = mapio_arming(g, f->arming);
+	f->taken_ns = clock_ns(CLOCK_MONOTONIC);
 	return err;
 }
 
@@ -88,7 +104,7 @@ enum syn_outcome reason_syn_outcome(enum sw_reason r)
 	}
 }
 
-static void add_reason(struct flow *flow, enum sw_reason r, const struct sw_count *c)
+void flow_add(struct flow *flow, enum sw_reason r, const struct sw_count *c)
 {
 	if (reason_syn_outcome(r) != SYN_NONE)
 		flow->syns += c->packets;
@@ -110,7 +126,7 @@ void facts_flow(const struct facts *f, __u32 service, struct flow *flow)
 	for (__u32 id = 0; id < SW_MAX_SERVICES; id++)
 		for (__u32 r = 1; r < SW_REASON_MAX; r++)
 			if (service == FACTS_ALL || service == id)
-				add_reason(flow, r, &f->count[id][r]);
+				flow_add(flow, r, &f->count[id][r]);
 }
 
 bool facts_armed(const struct facts *f, __u32 service)

@@ -29,6 +29,11 @@ struct facts {
 };
 
 int facts_read(const struct guard *g, struct facts *f);
+/*
+ * What moves from second to second, of the services that are there and of none (id 0): services,
+ * counts, gauges, tables, arming; the rest of `f` is left alone.
+ */
+int facts_read_live(const struct guard *g, struct facts *f);
 
 /* Counts that only rise, of one service or of all. */
 #define FACTS_ALL SW_MAX_SERVICES
@@ -41,6 +46,7 @@ struct flow {
 	__u64 packets; /* of any kind and verdict */
 	__u64 bytes;
 };
+void flow_add(struct flow *flow, enum sw_reason r, const struct sw_count *c);
 void facts_flow(const struct facts *f, __u32 service, struct flow *flow);
 
 /* Is it under attack, by the programs' own judgement? */

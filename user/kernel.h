@@ -265,6 +265,8 @@ int mapio_list_del(const struct guard *g, __u32 half, const struct list_entry *e
 /* Index as in the map: list * 2 + (IPv6 ? 1 : 0). */
 #define LIST_HITS (2 * SW_LIST_MAX)
 int mapio_list_hits(const struct guard *g, __u64 hits[LIST_HITS]);
+/* Entries in use that have not ended, by the same index. */
+int mapio_lists_count(const struct guard *g, __u32 now, __u32 entries[LIST_HITS]);
 int mapio_dev_set(const struct guard *g, __u32 ifindex, const struct sw_dev *dev);
 int mapio_dev_del(const struct guard *g, __u32 ifindex);
 int mapio_devs(const struct guard *g, struct dev_state *list, __u32 *count);

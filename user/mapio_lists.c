@@ -127,6 +127,36 @@ int mapio_lists_ended(const struct guard *g, __u32 now, __u32 *all, __u32 *ended
 	return err;
 }
 
+struct counted {
+	__u32 now, half;
+	__u32 *entries;
+};
+
+static int take_count(const struct list_piece *piece, __u32 count, void *arg)
+{
+	const struct counted *c = arg;
+
+	for (__u32 i = 0; i < count; i++) {
+		const struct sw_list_key *key = &piece->key[i];
+		struct list_entry e = { .key = *key, .value = piece->value[i] };
+
+		if (key->half == c->half && key->list < SW_LIST_MAX && !list_has_ended(&e, c->now))
+			c->entries[2 * key->list + !addr_is_v4(key->addr)]++;
+	}
+	return 0;
+}
+
+int mapio_lists_count(const struct guard *g, __u32 now, __u32 entries[LIST_HITS])
+{
+	struct counted count = { .now = now, .entries = entries };
+	struct sw_settings s;
+	int err = mapio_settings(g, &s);
+
+	count.half = !!(s.gen & SW_GEN_LISTS);
+	memset(entries, 0, LIST_HITS * sizeof(*entries));
+	return err ? err : lists_read(g, take_count, &count);
+}
+
 int mapio_lists(const struct guard *g, struct list_set *set)
 {
 	struct list_set halves[SW_HALVES];

@@ -25,7 +25,7 @@ static int dir_open(bool make)
 	struct stat st;
 	int fd, err;
 
-	if (make && mkdir(run_dir(), 0700) && errno != EEXIST)
+	if (make && mkdir(run_dir(), 0711) && errno != EEXIST)
 		return -errno;
 	fd = open(run_dir(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -37,6 +37,13 @@ static int dir_open(bool make)
 	if (err)
 		close(fd);
 	return err ? err : fd;
+}
+
+void remember_directory(void)
+{
+	autoclose int dir = dir_open(true);
+
+	(void)dir;
 }
 
 /* The path of the pins as one word: '/' is '-', '-' and '\' are written \xNN. */
@@ -56,6 +63,14 @@ static int file_name(const char *pin, const char *what, char name[NAME_MAX + 1])
 		return -ENAMETOOLONG;
 	sprintf(name + n, ".%.16s", what);
 	return 0;
+}
+
+int remember_path(const char *pin, const char *what, char *buf, size_t size)
+{
+	char name[NAME_MAX + 1];
+	int err = file_name(pin, what, name);
+
+	return err ? err : path_format(buf, size, "%s/%s", run_dir(), name);
 }
 
 int remember_open(const char *pin, const char *what, int flags)

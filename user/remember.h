@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Small files below /run/synwarden, or where SYNWARDEN_RUN says: a directory of root's own, one
+ * Small files below /run/synwarden, or where SYNWARDEN_RUN says: a directory of root's own that
+ * others may enter, as the daemon's socket is there, but not look into; one
  * set of names for each pin directory. All silent but remember_write().
  */
 #ifndef SW_REMEMBER_H
@@ -8,6 +9,10 @@
 
 #include "util.h"
 
+/* Makes the directory, if it is not there; what fails, fails again when it is used. */
+void remember_directory(void);
+/* Where it would be, for others to open; -ENAMETOOLONG. */
+int remember_path(const char *pin, const char *what, char *buf, size_t size);
 /* A descriptor, or negative errno. */
 int remember_open(const char *pin, const char *what, int flags);
 /* Whole or not at all. */

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Ask the daemon by its socket, well and badly; or be the journal's socket.
+
+ask.py ask PATH WORD...       the answer, with its first line
+ask.py raw PATH HEX           these bytes, then the answer
+ask.py idle PATH N SECONDS    N connections that ask nothing; prints how many were refused
+ask.py slow PATH WORD...      takes the answer at 100 bytes a second, for 3 s
+ask.py journal PATH           prints each datagram between lines of "--"
+"""
+import os
+import socket
+import sys
+import time
+
+
+def connect(path):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(path)
+    sock.settimeout(15)
+    return sock
+
+
+def answer(sock):
+    while True:
+        data = sock.recv(65536)
+        if not data:
+            return
+        sys.stdout.buffer.write(data)
+
+
+def ask(path, *words):
+    sock = connect(path)
+    try:
+        sock.sendall("\t".join(words).encode() + b"\n")
+    except BrokenPipeError:
+        pass # sent away; why is to be read
+    answer(sock)
+
+
+def raw(path, data):
+    sock = connect(path)
+    sock.sendall(bytes.fromhex(data))
+    answer(sock)
+
+
+def idle(path, number, seconds):
+    socks = [connect(path) for _ in range(int(number))]
+    time.sleep(float(seconds))
+    said = 0
+    for sock in socks:
+        sock.settimeout(0.01)
+        try:
+            said += sock.recv(100).startswith(b"error busy")
+        except OSError:
+            pass
+    print(said)
+
+
+def slow(path, *words):
+    sock = connect(path)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    sock.sendall("\t".join(words).encode() + b"\n")
+    for _ in range(30):
+        sock.recv(10)
+        time.sleep(0.1)
+
+
+def journal(path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(path)
+    print("ready", flush=True)
+    while True:
+        print(sock.recv(65536).decode() + "--", flush=True)
+
+
+if __name__ == "__main__":
+    {f.__name__: f for f in (ask, raw, idle, slow, journal)}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,191 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The daemon's socket, who may ask what, and events as the daemon tells them: to readers, to the
+# journal, summed up when an attack is over. Not here: what the commands print.
+
+set -euo pipefail
+# shellcheck source=tests/netns_daemon_lib.sh
+source "$(dirname "$(readlink -f "$0")")/netns_daemon_lib.sh"
+
+SOCK=/run/synwarden/control.sock
+
+ask() { sv "$PYTHON" "$HERE/ask.py" ask $SOCK "$@"; }
+raw_question() { sv "$PYTHON" "$HERE/ask.py" raw $SOCK "$1"; }
+# a member of no group but those named
+as() { sv setpriv --reuid 65534 --regid 65534 "$@"; }
+
+body() { # WORD...: the answer without its first line
+	local text
+	text=$(ask "$@")
+	expect_eq "first line of '$*'" ok "$(head -n 1 <<< "$text")"
+	tail -n +2 <<< "$text"
+}
+
+history_has_begun() { body history | jq -e '.samples | length > 0' > /dev/null; }
+
+test_questions_are_answered_as_by_commands() { # N04
+	local words first
+	net_up
+	guard_up "$MODE" 80
+	guard deny add 192.0.2.0/24
+	daemon_up
+	for words in stats "service list" "deny list" "allow list" "limit show" "ban list" attacks \
+		sources "fail-safe list"; do
+		# shellcheck disable=SC2086 # words
+		expect_eq "$words" "$(guard $words -j)" "$(body $words)"
+	done
+	expect_eq "status" "$(guard status -j | jq 'del(.received, .key)')" \
+		"$(body status | jq 'del(.received, .key)')"
+	expect_eq "key" "$(guard key show -j | jq .epoch)" "$(body key show | jq .epoch)"
+	wait_until 5 history_has_begun || fail "no sample"
+	first=$(body history | jq -c '[.version, .interval_s, (.samples | length > 0)]')
+	expect_eq "history" '[1,1,true]' "$first"
+	daemon_down
+}
+
+test_what_is_no_question_is_refused() { # N03
+	local q before
+	net_up
+	guard_up "$MODE" 80
+	daemon_up
+	before=$(guard service list -j)
+	# commands that change, words too many, options that are another command's or the daemon's
+	for q in "service add any 81" "deny add 192.0.2.1" "key rotate" "detach --all" "limit set syn-ack-cap 1" \
+		"status now" "status --follow" "conns --limit x" nonsense "recent 0" "recent 1001" \
+		"recent 1 2" "history 1" "status --help" "--version" "follow x" ""; do
+		# shellcheck disable=SC2086 # words
+		expect_in "'$q'" "error " "$(ask $q | head -n 1)"
+	done
+	expect_eq "services" "$before" "$(guard service list -j)"
+	expect_in "option that names a guard" '"pin":"/sys/fs/bpf/synwarden"' "$(ask status --pin /sys/fs/bpf/other)"
+	expect_in "no end of line" "error " "$(raw_question "$(printf 'x%.0s' {1..600} | xxd -p | tr -d '\n')")"
+	expect_in "a zero byte" "error " "$(raw_question 7374617475730073740a)"
+	expect_in "too many words" "error " "$(raw_question "$(printf 'a\t%.0s' {1..60} | xxd -p | tr -d '\n')0a")"
+	expect_in "afterwards" '"armed":true' "$(ask status)"
+	daemon_down
+}
+
+test_only_root_and_the_group_may_ask() { # N03
+	net_up
+	guard_up "$MODE" 80
+	echo 'synwarden:x:64999:' >> "$T/group" # the group of the unit, not the machine's
+	cat /etc/group >> "$T/group"
+	start server "$T/daemon" unshare --mount sh -c \
+		"mount --bind $T/group /etc/group; exec '$SW_BIN' -v run"
+	DAEMON=$STARTED
+	expect_said 'debug: sweep' 10
+	expect_in "root" "ok" "$(ask status | head -n 1)"
+	expect_in "nobody" "error only root and the group synwarden may ask" \
+		"$(as --clear-groups "$PYTHON" "$HERE/ask.py" ask $SOCK status)"
+	expect_in "member of the group" "ok" \
+		"$(as --groups 64999 "$PYTHON" "$HERE/ask.py" ask $SOCK status | head -n 1)"
+	daemon_down
+}
+
+children() { pgrep -cP "$DAEMON" || true; }
+some_children() { [ "$(children)" -gt 0 ]; }
+no_children() { [ "$(children)" = 0 ]; }
+
+test_slow_and_silent_askers_hold_nothing_up() { # N04
+	local busy
+	net_up
+	start_nginx
+	guard_up "$MODE" 80
+	daemon_up --interval 1
+	start server "$T/idle" "$PYTHON" "$HERE/ask.py" idle $SOCK 60 1
+	busy=$STARTED
+	start server "$T/slow" "$PYTHON" "$HERE/ask.py" slow $SOCK history
+	wait_until 10 some_children || fail "none: $(cat "$T/idle" "$T/daemon")"
+	expect_le "children" "$(children)" 33
+	expect_eq "page meanwhile" alive "$(fetch "$S4")"
+	wait "$busy"
+	expect_ge "told that it is busy" "$(cat "$T/idle")" 20
+	wait_until 10 no_children || fail "children left: $(ps --ppid "$DAEMON" -o pid,args)"
+	expect_in "afterwards" "ok" "$(ask status | head -n 1)"
+	daemon_down
+}
+
+test_socket_of_a_killed_daemon_is_taken_over() { # L12
+	net_up
+	guard_up "$MODE" 80
+	daemon_up
+	start server "$T/follow" "$SW_BIN" events --follow
+	wait_until 3 some_children
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" 2> /dev/null || true
+	wait "$STARTED" || fail "reader of a daemon that was killed: $(cat "$T/follow")"
+	# without one the ring is read
+	guard events -j > "$T/events"
+	daemon_up
+	expect_in "new daemon" "ok" "$(ask status | head -n 1)"
+	sv "$SW_BIN" events --socket "$T/other" > "$T/out" 2>&1 && fail "no daemon there"
+	expect_in "no daemon there" "$T/other" "$(cat "$T/out")"
+	daemon_down
+	# what is no socket stays
+	rm $SOCK && mkdir $SOCK
+	daemon_up
+	expect_said "nobody can ask this daemon"
+	daemon_down
+	rmdir $SOCK
+}
+
+attack_is_told() { guard events -j | grep -q '"kind":"attack"'; }
+
+test_attack_is_summed_up_when_it_is_over() { # I07 N06
+	local e
+	net_up
+	guard attach s0 --xdp "$MODE" > "$T/attach"
+	server --port 80
+	guard service add any 80 --mode auto --arm syns=1000:500,half-open=off,unfinished=off,hold=1s
+	start server "$T/journal" "$PYTHON" "$HERE/ask.py" journal /run/systemd/journal/socket
+	wait_until 5 grep -q ready "$T/journal"
+	JOURNAL_STREAM=1:1 daemon_up
+	start server "$T/follow" "$SW_BIN" events --follow -j
+	wait_until 3 some_children
+	flood --rate 10000 --seconds 2 --dst $S4 --dport 80 --kind syn --src 198.51.100.0/28
+	flood_end > "$T/flood"
+	wait_until 8 attack_is_told || fail "no attack: $(guard events | tail -n 5)"
+	e=$(guard events -j | grep '"kind":"attack"')
+	say "MEASURED $e"
+	expect_eq "attacks told" 1 "$(wc -l <<< "$e")"
+	expect_eq "service and cause" "any 80 syns" "$(jq -r '.service + " " + .cause' <<< "$e")"
+	expect_ge "peak" "$(field peak_syns_per_s <<< "$e")" 5000
+	expect_le "peak" "$(field peak_syns_per_s <<< "$e")" 30000
+	expect_eq "SYNs answered" "$(packets tx_synack)" \
+		"$(jq '.reasons[] | select(.reason == "tx_synack") | .packets' <<< "$e")"
+	expect_eq "most named source" 198.51.100.0/24 "$(jq -r '.sources[0].prefix' <<< "$e")"
+	expect_eq "as command" "$(guard attacks -j | jq '.[0].peak_syns_per_s')" \
+		"$(field peak_syns_per_s <<< "$e")"
+	# readers and the journal had the same, the latter no single packet
+	wait_until 3 grep -q '"kind":"attack"' "$T/follow"
+	expect_ge "packets told to the reader" "$(grep -c '"kind":"packet"' "$T/follow")" 1
+	grep -q '"version":1,' "$T/follow" || fail "no version"
+	expect_eq "entries of the journal" "armed attack" \
+		"$(sed -n 's/^SYNWARDEN_KIND=//p' "$T/journal" | xargs)"
+	expect_eq "ids of messages" 2 "$(grep -c '^MESSAGE_ID=[0-9a-f]\{32\}$' "$T/journal")"
+	grep -q '^SYNWARDEN_PEAK_SYNS_PER_S=[0-9]' "$T/journal" || fail "$(cat "$T/journal")"
+	expect_in "history" "any" "$(body history | jq -c '[.samples[].armed] | if add > 0 then "any" else . end')"
+	expect_eq "SYNs in the history" "$(packets tx_synack)" \
+		"$(body history | jq '[.samples[].reasons.tx_synack // 0] | add')"
+	daemon_down
+}
+
+test_events_that_nobody_sees_are_counted() { # N06
+	net_up
+	server --port 80
+	guard_up "$MODE" 80
+	# every packet is one: more a second than are kept
+	guard limit set event-gap 0
+	guard limit set state-events 1
+	guard limit set state-events-rate 100000
+	daemon_up
+	start server "$T/follow" "$SW_BIN" events --follow -j
+	wait_until 3 some_children
+	client many "$S4" --count 300 > "$T/many"
+	wait_until 5 grep -q '"stage":"rate_limit"' "$T/follow" ||
+		fail "nothing lost: $(wc -l < "$T/follow") $(tail -n 2 "$T/follow")"
+	daemon_down
+}
+
+run_tests "$@"

@@ -1,0 +1,236 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# synwarden web: what it serves is what the commands print, whoever may not look does not, a crowd
+# does no harm, and the page shows the counters. Not here: the daemon's socket, what is exported.
+
+set -euo pipefail
+# shellcheck source=tests/netns_daemon_lib.sh
+source "$(dirname "$(readlink -f "$0")")/netns_daemon_lib.sh"
+
+WEB_URL=http://127.0.0.1:9857/
+SOCKET=/mnt/control.sock
+
+# web_up ARGS...: WEB is its process; /mnt, as it may have given up what $T needs
+web_up() {
+	start server "$T/web" "$SW_BIN" web "$@"
+	WEB=$STARTED
+	wait_until 10 grep -q 'listening on' "$T/web" || fail "web: $(cat "$T/web")"
+}
+web_down() {
+	local status=0
+	kill -TERM "$WEB"
+	wait "$WEB" || status=$?
+	expect_eq "exit of web" 0 "$status"
+}
+
+web() { sv "$PYTHON" "$HERE/web.py" "$@" || fail "web.py $1"; }
+get() { sv curl -s -S -g -m 8 "$WEB_URL$1"; }
+
+# a daemon made up, on $SOCKET; what it is asked is in /mnt/asked
+fake_up() {
+	new_ns server
+	mount -t tmpfs tmpfs /mnt
+	start server "$T/fake" "$PYTHON" "$HERE/web.py" fake $SOCKET /mnt/asked
+	wait_until 5 grep -q ready "$T/fake"
+}
+
+# a guard, its daemon and web
+guarded_up() {
+	net_up
+	mount -t tmpfs tmpfs /mnt
+	start_nginx
+	guard attach s0 > "$T/attach"
+	guard service add any 80 --mode auto --arm syns=2000:1000,hold=2s --per-source new=100000
+	guard service add any 443 --mode monitor
+	daemon_up --interval 1 --socket $SOCKET
+	web_up --socket $SOCKET
+}
+
+# same_as PATH FILTER COMMAND...: but for what the filter of jq takes out
+same_as() {
+	local path=$1 filter=$2 try
+	shift 2
+	for try in 1 2 3; do
+		get "api/v1/$path" | jq -S "$filter" > "$T/got"
+		guard "$@" -j | jq -S "$filter" > "$T/want"
+		! cmp -s "$T/got" "$T/want" || return 0
+		sleep 0.3
+	done
+	fail "$path is not '$*' (try $try): $(diff "$T/want" "$T/got" | head -n 20)"
+}
+
+test_api_is_what_the_commands_print() { # N01 @limit=90
+	guarded_up
+	family 4
+	fetch "$URL" > /dev/null
+	guard deny add 192.0.2.0/24 --comment "a \"word\""
+	guard allow add 198.51.100.1
+	same_as status 'del(.key, .live_filter)' status
+	same_as stats . stats
+	same_as services . service list
+	same_as attacks . attacks
+	same_as sources 'map(del(.last_opened_s))' sources
+	same_as bans . ban list
+	same_as limits . limit show
+	same_as allow . allow list
+	same_as deny . deny list
+	same_as conns 'map(del(.age_s, .idle_s, .state_s))' conns
+	same_as 'conns?state=established,time-wait&sort=client&limit=3' 'map(del(.age_s, .idle_s, .state_s))' \
+		conns --state established,time-wait --sort client --limit 3
+	expect_eq "health" ok "$(get healthz)"
+	expect_eq "ready" ready "$(get readyz)"
+	expect_eq "metrics" "$(guard metrics | sed -n 's/^# TYPE //p' | grep -v '^process_' | sort)" \
+		"$(get metrics | sed -n 's/^# TYPE //p' | grep -v '^process_' | sort)"
+	web methods
+	web types
+	expect_gt "samples" "$(get api/v1/history | jq '.samples | length')" 1
+	expect_eq "one sample" 1 "$(get 'api/v1/history?limit=1' | jq '.samples | length')"
+	get 'api/v1/events?limit=5' | jq -s . > /dev/null || fail "events"
+	guard detach s0
+	expect_eq "ready without a device" "no device is attached" "$(get readyz)"
+	web_down
+	daemon_down
+}
+
+test_what_a_stranger_says_is_no_option() { # N01
+	fake_up
+	web_up --socket $SOCKET
+	web arguments /mnt/asked
+	web hosts
+	web odd_daemon
+	web_down
+	stop "$STARTED"
+}
+
+test_only_with_the_token() { # N01
+	local token=t0ken-Of-twenty-signs
+	fake_up
+	echo $token > /mnt/token
+	chmod 644 /mnt/token
+	refused "token that all may read" 1 "every user may read" sv "$SW_BIN" web --token-file /mnt/token
+	chmod 640 /mnt/token
+	echo short > /mnt/short
+	chmod 600 /mnt/short
+	refused "short token" 1 "characters" sv "$SW_BIN" web --token-file /mnt/short
+	refused "no token" 1 "No such file" sv "$SW_BIN" web --token-file /mnt/none
+	web_up --socket $SOCKET --token-file /mnt/token
+	web token $token
+	# told nowhere
+	! grep -q "$token" "$T/web" || fail "the token is in the log"
+	web_down
+}
+
+test_reach_needs_a_token() { # N01
+	local words
+	new_ns server
+	for words in 0.0.0.0:9857 '[::]:9857'; do
+		refused "$words" 1 "there is no token" sv "$SW_BIN" web --listen "$words"
+	done
+	for words in 127.0.0.1 localhost:80 127.0.0.1:0 127.0.0.1:65536 ':80' '[::1:80' '1.2.3:4' '127.0.0.1:80x'; do
+		refused "$words" 2 "ADDRESS:PORT" sv "$SW_BIN" web --listen "$words"
+	done
+	refused "an address that is not ours" 1 "Cannot assign" sv "$SW_BIN" web --listen 10.255.0.1:9857
+	# a socket of the service manager's is no excuse
+	start server "$T/activate" systemd-socket-activate -l 0.0.0.0:9858 "$SW_BIN" web
+	wait_until 5 listening server 9858
+	sv curl -s -m 2 http://127.0.0.1:9858/healthz || true
+	wait_until 5 grep -q "there is no token" "$T/activate" || fail "$(cat "$T/activate")"
+	stop "$STARTED"
+}
+
+test_socket_of_the_service_manager() { # N01
+	fake_up
+	start server "$T/activate" systemd-socket-activate -l 127.0.0.1:9857 -l '[::1]:9857' \
+		"$SW_BIN" web --socket $SOCKET
+	wait_until 5 listening server 9857
+	expect_eq "over IPv4" ok "$(get healthz)"
+	expect_eq "over IPv6" ok "$(sv curl -s -g -m 5 'http://[::1]:9857/healthz')"
+	stop "$STARTED"
+}
+
+test_root_is_given_up() { # N01
+	local status
+	net_up
+	mount -t tmpfs tmpfs /mnt
+	cp /etc/group /mnt/group
+	grep -v '^synwarden:' /etc/group > /mnt/group
+	mount --bind /mnt/group /etc/group
+	guard attach s0 > "$T/attach"
+	daemon_up --socket $SOCKET
+	web_up --socket $SOCKET
+	status=$(grep -E '^(CapPrm|CapEff|CapBnd|NoNewPrivs)' /proc/"$WEB"/status)
+	expect_eq "capabilities" "CapPrm: 0000000000000000 CapEff: 0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1" \
+		"$(tr -s '\t\n' '  ' <<< "$status" | sed 's/ $//')"
+	expect_in "note" "there is no group" "$(cat "$T/web")"
+	expect_eq "ready" ready "$(get readyz)"
+	web_down
+	daemon_down
+	echo 'synwarden:x:64123:' >> /mnt/group
+	daemon_up --socket $SOCKET
+	web_up --socket $SOCKET
+	expect_eq "user and group" "65534 65534 65534 65534 64123 64123 64123 64123" \
+		"$(awk '/^[UG]id:/ { $1 = ""; printf "%s", $0 }' /proc/"$WEB"/status | sed 's/^ //')"
+	expect_eq "groups" "" "$(awk '/^Groups:/ { $1 = ""; print }' /proc/"$WEB"/status | tr -d ' ')"
+	expect_eq "ready" ready "$(get readyz)"
+	web_down
+	daemon_down
+	umount /etc/group
+}
+
+test_daemon_away_and_stopped() { # N01
+	net_up
+	mount -t tmpfs tmpfs /mnt
+	guard attach s0 > "$T/attach"
+	web_up --socket $SOCKET
+	web away
+	daemon_up --socket $SOCKET
+	wait_until 3 ready || fail "not ready: $(get readyz)"
+	kill -STOP "$DAEMON"
+	web stopped
+	kill -CONT "$DAEMON"
+	wait_until 12 ready || fail "not ready again: $(get readyz)"
+	web_down
+	daemon_down
+}
+ready() { [ "$(get readyz)" = ready ]; }
+
+test_odd_slow_and_many_clients() { # N01 @limit=120
+	fake_up
+	web_up --socket $SOCKET
+	web malformed
+	web fuzz "${SW_SEED:-$RANDOM}" 4
+	web crowd "$WEB"
+	expect_eq "what it said" "" "$(grep -vE 'listening on|no group|groupadd' "$T/web" || true)"
+	web_down
+}
+
+test_page_shows_the_counters() { # N01 @limit=150
+	local pictures=$SW_BUILD/pictures
+	need chromium
+	mkdir -p "$pictures"
+	guarded_up
+	start client "$T/clients" taskset -c $(($(nproc) - 1)) "$PACED" --dst $S4 --port 80 --rate 60 --seconds 22
+	sleep 4
+	flood --dst $S4 --dport 80 --rate 50000 --seconds 20 --kind syn,ack,null
+	sv "$PYTHON" "$HERE/page.py" $WEB_URL "$pictures" live || fail "page under a flood"
+	flood_end > "$T/sent"
+	wait "$STARTED" 2> /dev/null || true
+	sv "$PYTHON" "$HERE/page.py" $WEB_URL "$pictures" still || fail "page when it is over"
+	expect_gt "SYNs on the page" "$(get metrics | awk '/^synwarden_cookies_sent_total/ { n += $NF } END { print n }')" 100000
+	start server "$T/page" "$PYTHON" "$HERE/page.py" $WEB_URL "$pictures" away
+	local page=$STARTED
+	wait_until 30 grep -q shown "$T/page" || fail "$(cat "$T/page")"
+	daemon_down
+	wait "$page" || fail "page without a daemon: $(cat "$T/page")"
+	web_down
+}
+
+test_web_unit_is_hardened() { # N01
+	need systemd-analyze
+	systemd-analyze security --offline=true --threshold=13 "$HERE/../deploy/synwarden-web.service" > "$T/said" 2>&1 ||
+		fail "exposure: $(tail -n 1 "$T/said")"
+	say "MEASURED $(tail -n 1 "$T/said" | tr -dc ' -~')"
+}
+
+run_tests "$@"
