@@ -27,6 +27,10 @@ left_out() {
 	cat <<-'END'
 	^sudo tests/run\.sh$	.ci/run:tests/run.sh	this is run by it
 	^sudo systemctl 	tests/netns_unit.sh:ctl reload synwarden	systemd runs in the container of that test
+	^sudo systemd-sysusers$	tests/netns_deb.sh:sysusers.d/synwarden.conf	it would make the group on this machine
+	^sudo tests/install\.sh 	tests/run.sh:tests/install.sh	what runs this has called it
+	^make deb$	tests/netns_deb.sh:test_deb_is_built	it is that test, and takes a minute
+	^sudo apt install \./	tests/netns_deb.sh:test_deb_lives	a machine of its own is installed there
 	^sudo make bench$	Makefile:tests/bench.sh	takes minutes of an idle machine
 	END
 }
@@ -141,6 +145,7 @@ lab_list() { printf '198.51.100.0/24 # port scans\n2001:db8:1::/48\n' > "$T/drop
 # as the page has it to as it is here
 here() {
 	sed -E "s/\beth0\b/s0/g; s/\beth1\b/s1/g; s,\b(drop\.txt|capture\.pcap)\b,$T/\1,g
+		s,/var/lib/prometheus\b,$T/prometheus,g
 		s,^sudo deploy/try\.sh$,& --rate 20000 --seconds 2," <<< "$1"
 }
 
