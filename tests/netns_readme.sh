@@ -203,18 +203,18 @@ run_page() {
 	TRAFFIC=
 }
 
-test_readme_is_followed() { # R01 @limit=90
+test_readme_is_followed() { # R01 @limit=180
 	lab_up
 	run_page README.md
 }
 
-test_guide_is_followed() { # R01 @limit=90
+test_guide_is_followed() { # R01 @limit=180
 	lab_up
 	lab_install
 	run_page deploy/doc/guide.md
 }
 
-test_other_pages_are_followed() { # R01 @limit=90
+test_other_pages_are_followed() { # R01 @limit=180
 	local page
 	lab_up
 	lab_install
