@@ -13,7 +13,8 @@ declare -A group=(
 		libseccomp-dev libmicrohttpd-dev libncurses-dev libpcap-dev bpftool pkg-config"
 	[test]="clang-19 libclang-rt-14-dev iproute2 ethtool nftables curl nginx python3
 		python3-scapy iperf3 strace tcpdump jq procps util-linux kmod systemd systemd-container
-		prometheus python3-prometheus-client debhelper dpkg-dev lintian"
+		prometheus python3-prometheus-client debhelper dpkg-dev lintian
+		chromium fonts-dejavu-core tmux"
 	[kernel]="qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils"
 	[house]="clang-format shellcheck mandoc python3-yaml yamllint zsh"
 	[try]="iproute2 ethtool curl nginx python3 jq procps util-linux"
