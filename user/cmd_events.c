@@ -140,7 +140,6 @@ int cmd_events(const struct opts *o, int argc, char **argv)
 	if (fd == -EREMOTEIO)
 		return exit_code(log_refuse(fd, "the daemon says: %s", why));
 	if (o->socket || (fd != -ENOENT && fd != -ECONNREFUSED && fd != -ENAMETOOLONG))
-		return exit_code(
-			log_err(fd, "ask the daemon at %s", o->socket ? o->socket : path));
+		return exit_code(log_err(fd, "ask the daemon at %s", o->socket ? o->socket : path));
 	return from_ring(o);
 }
