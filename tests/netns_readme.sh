@@ -64,7 +64,7 @@ steps() {
 		}
 		!fence { list = /^ *([*-]|[0-9]+\.) / || (list && NF); next }
 		info == "yaml" { print > (to "." fence) }
-		info ~ /^te?xt/ && /^ *([$#] )?(sudo|synwarden) / { out("x", "a command that is in no block of sh") }
+		info ~ /^te?xt/ && /^ *([$#] (sudo|synwarden)|sudo) / { out("x", "a command that is in no block of sh") }
 		info == "text" && first { out("t", $0) }
 		{ first = 0 }
 		info == "sh" && /\\$/ { held = held substr($0, 1, length($0) - 1); next }
@@ -122,7 +122,7 @@ lab_flood() {
 lab_web() { wait_until 10 listening server 9857; }
 # what clients say to the server, in a file
 lab_capture() {
-	start client "$T/tcpdump" tcpdump -Z root -i c0 -U -w "$T/capture.pcap" tcp port 80
+	start client "$T/tcpdump" tcpdump --immediate-mode -Z root -i c0 -U -w "$T/capture.pcap" tcp port 80
 	wait_until 5 grep -q listening "$T/tcpdump" || fail "$(cat "$T/tcpdump")"
 	lab_clients
 	stop "$STARTED"
