@@ -181,7 +181,7 @@ test_root_is_given_up() { # O02
 	umount /etc/group
 }
 
-test_daemon_away_and_stopped() { # O03
+test_daemon_away_and_stopped() { # O03 @limit=90
 	net_up
 	mount -t tmpfs tmpfs /mnt
 	guard attach s0 > "$T/attach"
@@ -192,7 +192,7 @@ test_daemon_away_and_stopped() { # O03
 	kill -STOP "$DAEMON"
 	web stopped
 	kill -CONT "$DAEMON"
-	wait_until 12 ready || fail "not ready again: $(get readyz)"
+	wait_until 30 ready || fail "not ready again: $(get readyz)"
 	web_down
 	daemon_down
 }
