@@ -14,7 +14,7 @@ declare -A group=(
 	[deb]="debhelper dpkg-dev systemd"
 	[test]="clang-19 libclang-rt-14-dev iproute2 ethtool nftables curl nginx python3
 		python3-scapy iperf3 strace tcpdump jq procps util-linux kmod systemd systemd-container
-		prometheus python3-prometheus-client lintian zsh"
+		prometheus python3-prometheus-client lintian zsh chromium fonts-dejavu-core tmux"
 	[kernel]="qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils"
 	[house]="clang-format shellcheck mandoc python3-yaml yamllint zsh"
 	[try]="iproute2 ethtool curl nginx python3 jq procps util-linux"

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$(dirname "$(readlink -f "$0")")")"
 
 mapfile -t files < <(find . \( -name .git -o -name build \) -prune -o -type f -print |
-	sed 's|^\./||' | sort)
+	sed 's|^\./||' | grep -v '\.png$' | sort)
 only() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
 mapfile -t c_files < <(only '\.[ch]$')
 mapfile -t shell_files < <(printf '%s\n' "${files[@]}" | while read -r f; do

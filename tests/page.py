@@ -99,16 +99,19 @@ def keyboard_reaches(b):
 
 
 def still(b):
-    b.until("document.querySelectorAll('#services tbody tr').length > 0 && document.querySelector('[data-value]:not([data-value=\"\"])')")
+    b.until("document.querySelectorAll('#services tbody tr').length > 0 && Boolean(document.querySelector('[data-value]:not([data-value=\"\"])'))")
     for _ in range(20):
         wrong = figures_equal_metrics(b)
         if not wrong:
             break
         b.until("new Promise((r) => setTimeout(() => r(true), 500))")
     check("figures equal metrics", not wrong, wrong)
+    empty = b.evaluate("[...document.querySelectorAll('#tiles [data-value=\"\"]')].map((e) => e.title)")
+    check("each figure of the tiles is exported", not empty, empty)
     check("names", not b.evaluate(NAMES), b.evaluate(NAMES))
     for dark in (False, True):
-        b.view(1240, 900, dark)
+        b.view(1240, 900, dark, motion="reduce")  # nothing on its way from one colour to another
+        b.until("new Promise((r) => setTimeout(() => r(true), 300))")
         check("contrast", not b.evaluate(CONTRAST), b.evaluate(CONTRAST))
     for width in (1240, 390, 320):
         b.view(width, 800)

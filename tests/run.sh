@@ -283,7 +283,7 @@ lane_of()
 	netns_conns.sh | netns_states.sh) echo 2 ;;
 	netns_attach.sh | netns_clock.sh | netns_hook.sh | netns_path.sh) echo beside-2 ;;
 	netns_readme.sh | netns_replay.sh | netns_top.sh | netns_web.sh) echo 3 ;;
-	netns_deb.sh) echo beside-3 ;;
+	netns_deb.sh | netns_metrics.sh) echo beside-3 ;;
 	*) echo alone ;;
 	esac
 }

@@ -137,3 +137,13 @@ const char *arming_cause(__u8 cause)
 {
 	return cause < ARRAY_SIZE(marks) ? marks[cause].name : "?";
 }
+
+__u64 arming_attack_end(const struct sw_attack *t, const struct sw_arming *a,
+			const struct sw_service *s, __u64 now_ns)
+{
+	if (t->end_ns)
+		return t->end_ns;
+	if (!a->armed || a->since_ns != t->start_ns)
+		return t->start_ns; /* cut short: it was forgotten by a restart of the guard */
+	return arming_is_on(a, s, now_ns) ? 0 : a->above_ns;
+}

@@ -22,5 +22,8 @@ const char *arming_text(const struct sw_service *s, char buf[ARMING_TEXT]);
 bool arming_is_on(const struct sw_arming *a, const struct sw_service *s, __u64 now_ns);
 
 const char *arming_cause(__u8 cause);
+/* When an attack on service `s` ended, 0: it goes on. */
+__u64 arming_attack_end(const struct sw_attack *t, const struct sw_arming *a,
+			const struct sw_service *s, __u64 now_ns);
 
 #endif /* SW_ARMING_H */

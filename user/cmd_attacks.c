@@ -27,15 +27,9 @@ static const char *service_name(const struct history *h, const struct sw_attack 
 /* 0: it goes on. */
 static __u64 end_of(const struct history *h, const struct sw_attack *t)
 {
-	const struct sw_arming *a = &h->arming[t->service % SW_MAX_SERVICES];
+	__u32 id = t->service % SW_MAX_SERVICES;
 
-	if (t->end_ns)
-		return t->end_ns;
-	if (!a->armed || a->since_ns != t->start_ns)
-		return t->start_ns; /* cut short: it was forgotten by a restart of the guard */
-	return arming_is_on(a, &h->services.slot[t->service % SW_MAX_SERVICES], h->now_ns) ?
-		       0 :
-		       a->above_ns;
+	return arming_attack_end(t, &h->arming[id], &h->services.slot[id], h->now_ns);
 }
 
 static void print_json(const struct history *h, const struct sw_attack *t, struct json *j)

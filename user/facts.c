@@ -5,19 +5,14 @@
 
 #include "arming.h"
 #include "facts.h"
-#include "table.h"
 #include "util.h"
 
+/* Not by mapped memory: that maps the sources as well, which takes longer than all the rest. */
 static int read_tables(const struct guard *g, struct facts *f)
 {
-	autotables struct tables t = { 0 };
-	int err = tables_open_parts(g, &t);
+	int err = mapio_tables(g, f->table);
 
-	for (__u32 i = 0; i < SW_TABLE_MAX && !err; i++)
-		tables_use(&t, (enum sw_table)i, &f->table[i]);
-	for (__u32 id = 0; id < SW_MAX_SERVICES && !err; id++)
-		tables_gauge(&t, id, &f->gauge[id]);
-	return err;
+	return err ? err : mapio_gauges(g, f->gauge);
 }
 
 static int read_counts(const struct guard *g, struct facts *f)
@@ -113,7 +108,9 @@ void flow_add(struct flow *flow, enum sw_reason r, const struct sw_count *c)
 	if (r == SW_PASS_COOKIE || r == SW_PASS_KEEPALIVE || r == SW_PASS_HOST_COOKIE)
 		flow->finished += c->packets;
 	if (!strcmp(text_verdict(r), "drop")) {
-		flow->dropped += c->packets - c->would_packets;
+		/* both move while they are read, one after the other */
+		if (c->packets > c->would_packets)
+			flow->dropped += c->packets - c->would_packets;
 		flow->would_drop += c->would_packets;
 	}
 	flow->packets += c->packets;

@@ -276,6 +276,9 @@ int mapio_keysched(const struct guard *g, struct sw_keysched *sched);
 int mapio_keysched_set(const struct guard *g, const struct sw_keysched *sched);
 /* Sums over CPUs. `row` has SW_REASON_MAX places. */
 int mapio_arming(const struct guard *g, struct sw_arming list[SW_MAX_SERVICES]);
+/* What tables_gauge() and tables_use() read of mapped memory, for one look at it. */
+int mapio_gauges(const struct guard *g, struct sw_gauge list[SW_MAX_SERVICES]);
+int mapio_tables(const struct guard *g, struct sw_table_use list[SW_TABLE_MAX]);
 int mapio_limit_hits(const struct guard *g, struct sw_limit_hits list[SW_MAX_SERVICES]);
 /* What is noted of attacks on a service and of its limits. */
 int mapio_policy_zero(const struct guard *g, __u32 service);

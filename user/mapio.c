@@ -193,6 +193,16 @@ int mapio_arming(const struct guard *g, struct sw_arming list[SW_MAX_SERVICES])
 	return array_get(g, MAP_ARMING, list, SW_MAX_SERVICES, sizeof(list[0]));
 }
 
+int mapio_gauges(const struct guard *g, struct sw_gauge list[SW_MAX_SERVICES])
+{
+	return array_get(g, MAP_GAUGES, list, SW_MAX_SERVICES, sizeof(list[0]));
+}
+
+int mapio_tables(const struct guard *g, struct sw_table_use list[SW_TABLE_MAX])
+{
+	return array_get(g, MAP_TABLES, list, SW_TABLE_MAX, sizeof(list[0]));
+}
+
 int mapio_limit_hits(const struct guard *g, struct sw_limit_hits list[SW_MAX_SERVICES])
 {
 	return array_get(g, MAP_LIMIT_HITS, list, SW_MAX_SERVICES, sizeof(list[0]));

@@ -50,7 +50,7 @@ static void tag(struct page_file *f)
 
 	for (const char *at = f->data; at < f->end; at++)
 		hash = (hash ^ (unsigned char)*at) * 0x100000001b3;
-	snprintf(f->etag, sizeof(f->etag), "\"%016llx\"", (unsigned long long)hash);
+	snprintf(f->etag, sizeof(f->etag), "W/\"%016llx\"", (unsigned long long)hash);
 }
 
 void page_begin(void)

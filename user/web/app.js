@@ -3,7 +3,7 @@
  * The page: asks once a second while it is seen, and shows. What comes from the network is only
  * ever set as text.
  */
-import { Chart, clock, count, element, timeline } from "./charts.js";
+import { Chart, clock, count, element, span, timeline } from "./charts.js";
 import { Metrics, expression } from "./metrics.js";
 
 const WINDOW_S = 900, SECOND_MS = 1000, PATIENCE_MS = 5000;
@@ -51,7 +51,7 @@ function makeTiles() {
 		pair("finished", "Handshakes finished", "synwarden_cookies_valid_total"),
 		pair("dropped", "Dropped", "synwarden_packets_total", drop),
 		tile("conns", "Connections", figure("span", "synwarden_connections"), "",
-			["of ", figure("span", "synwarden_table_entries_limit", { table: "conns" }), " tracked"]),
+			["of ", figure("span", "synwarden_table_entries_limit", { table: "proven" }), " tracked"]),
 		tile("half", "Half-open", figure("span", "synwarden_connections", { state: "syn_recv" }), "",
 			[figure("span", "synwarden_bans"), " sources banned"]));
 }
@@ -82,7 +82,8 @@ function showCharts() {
 	setTop(charts.drops, "reasons", 5, [], (name) => name.startsWith("drop_"));
 	setTop(charts.conns, "states", 5, STATES);
 	if (samples.length)
-		timeline($("timeline"), services.map((s) => s.service), attacks, samples.at(-1).time);
+		timeline($("timeline"), services.map((s) => s.service), attacks, samples.at(-1).time,
+			span(samples.map((s) => s.time)));
 }
 
 /* By time: what is known stays, what is new is added. */

@@ -3,7 +3,7 @@
  * Pictures of the last 15 minutes: uPlot's where the build has it, plain lines where not, and the
  * timeline of attacks. What is drawn is told in words as well, in a legend that follows the cursor.
  */
-const WINDOW_S = 900;
+const SPAN_MIN_S = 120, SPAN_MAX_S = 900;
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [4, 4], [1, 4]];
 const COLOURS = ["orange", "blue", "teal", "violet", "sky", "grey"];
 const SVG = "http://www.w3.org/2000/svg";
@@ -37,6 +37,12 @@ function svg(name, attributes = {}, text = "") {
 		e.setAttribute(key, value);
 	e.textContent = text;
 	return e;
+}
+
+/* Seconds that are shown: all there are, in steps, so that the picture does not creep. */
+export function span(times) {
+	const known = times.length ? times.at(-1) - times[0] : 0;
+	return Math.min(SPAN_MAX_S, Math.max(SPAN_MIN_S, Math.ceil(known / 30) * 30));
 }
 
 function colour(name) {
@@ -173,10 +179,10 @@ export class Chart {
 			cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
 			scales: { x: { time: true, range: () => {
 				const end = this.data[0].at(-1) ?? Date.now() / 1000;
-				return [end - WINDOW_S, end];
+				return [end - span(this.data[0]), end];
 			} }, y },
 			axes: [
-				{ ...axis, space: 70, size: 26, values: (u, all) => all.map((v) => clock(v, false)) },
+				{ ...axis, space: 80, size: 26, values: (u, all, axisAt, space, step) => all.map((v) => clock(v, step < 60)) },
 				{ ...axis, size: 46, splits: this.log ? powers : undefined,
 					values: (u, all) => all.map((v) => v === null ? "" : compact.format(v)) },
 			],
@@ -202,25 +208,25 @@ export class Chart {
 			preserveAspectRatio: "none", "aria-hidden": "true" });
 		this.lines.forEach((name, i) => {
 			const points = times.map((t, k) =>
-				`${(width * (1 - (end - t) / WINDOW_S)).toFixed(1)} ` +
+				`${(width * (1 - (end - t) / span(times))).toFixed(1)} ` +
 				`${(height - 6 - (height - 16) * scale(this.data[i + 1][k]) / scale(most)).toFixed(1)}`);
 			picture.append(svg("path", { class: `line-${i}`, d: `M${points.join("L")}`,
 				"stroke-dasharray": DASHES[i].join(" ") || "none" }));
 		});
-		const top = element("p", { class: "empty" }, `15 minutes; the top is ${compact.format(most)}`);
+		const top = element("p", { class: "empty" }, `${span(times) / 60} minutes; the top is ${compact.format(most)}`);
 		this.area.replaceChildren(picture, top);
 	}
 }
 
 /* One row a service, a block for each time it was under attack. */
-export function timeline(box, services, attacks, end) {
+export function timeline(box, services, attacks, end, seconds) {
 	const names = [...new Set([...services, ...attacks.map((a) => a.service)])].slice(0, 8);
 	const width = Math.max(260, box.clientWidth), left = width < 500 ? 92 : 190, row = 24;
 	const picture = svg("svg", { viewBox: `0 0 ${width} ${names.length * row + 18}`, role: "img",
-		height: names.length * row + 18, "aria-label": "Attacks of the last 15 minutes, listed below" });
-	const x = (t) => left + (width - left) * Math.max(0, Math.min(1, 1 - (end - t) / WINDOW_S));
+		height: names.length * row + 18, "aria-label": "When services were under attack, listed below" });
+	const x = (t) => left + (width - left) * Math.max(0, Math.min(1, 1 - (end - t) / seconds));
 	names.forEach((name, i) => {
-		const hits = attacks.filter((a) => a.service === name && (a.end ?? end) > end - WINDOW_S);
+		const hits = attacks.filter((a) => a.service === name && (a.end ?? end) > end - seconds);
 		const short = name.length > left / 7.2 ? `${name.slice(0, left / 7.2 - 1)}…` : name;
 		const text = svg("text", { x: 0, y: i * row + 16, class: hits.length ? "on" : "" }, short);
 		text.append(svg("title", {}, name));
@@ -232,9 +238,9 @@ export function timeline(box, services, attacks, end) {
 			picture.append(block);
 		}
 	});
-	for (const minutes of width < 500 ? [15, 0] : [15, 10, 5, 0])
-		picture.append(svg("text", { x: x(end - minutes * 60), y: names.length * row + 14,
-			"text-anchor": minutes === 15 ? "start" : minutes ? "middle" : "end" },
-		minutes ? `−${minutes} min` : "now"));
+	for (const part of width < 500 ? [1, 0] : [1, 0.5, 0])
+		picture.append(svg("text", { x: x(end - part * seconds), y: names.length * row + 14,
+			"text-anchor": part === 1 ? "start" : part ? "middle" : "end" },
+		part ? `−${part * seconds / 60} min` : "now"));
 	box.replaceChildren(picture);
 }

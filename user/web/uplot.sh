@@ -20,11 +20,16 @@ none()
 	exit 0
 }
 
-if [ -z "$file" ]; then
+# what was fetched once serves again, also another build beside this one
+kept=$(dirname "$to")/uplot-$version.tgz
+if [ -z "$file" ] && [ -e "$kept" ]; then
+	file=$kept
+elif [ -z "$file" ]; then
 	command -v npm > /dev/null || none "npm is not installed"
 	(cd "$tmp" && timeout 60 npm pack --silent --fetch-retries=1 --fetch-timeout=20000 \
 		"uplot@$version" > /dev/null 2>&1) || none "npm did not deliver it"
-	file=$tmp/uplot-$version.tgz
+	mv "$tmp/uplot-$version.tgz" "$kept"
+	file=$kept
 fi
 echo "$sha256  $file" | sha256sum --check --status || {
 	echo "$file is not uPlot $version: its SHA-256 is another than the Makefile's" >&2
