@@ -8,14 +8,11 @@
   table FILE TABLE                  are names, types and labels those of user/metrics_list.h?
   rising BEFORE AFTER [SERVICE]     no counter fell or went, but SERVICE's, which may start anew
   same TEXT OPENMETRICS             the same samples in either format, but for what moves
-  serve PORT COMMAND...             over HTTP, until killed
   ask PORT PANELS WINDOW            how many results each query of a rule file has at a Prometheus,
                                     with [WINDOW] in the place of [1m]
 """
-import http.server
 import json
 import re
-import subprocess
 import sys
 import urllib.parse
 import urllib.request
@@ -110,23 +107,6 @@ def same(one, other):
     return bool(bad)
 
 
-def serve(port, *command):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", int(port)), Handler)
-    print("ready", flush=True)
-    server.serve_forever()
-
-
 def ask(port, panels, window):
     for expr in re.findall(r"^ *expr: (.*)$", open(panels).read(), re.M):
         query = urllib.parse.urlencode({"query": json.loads(expr).replace("[1m]", "[%s]" % window)})
@@ -134,4 +114,4 @@ def ask(port, panels, window):
             print(len(json.load(answer)["data"]["result"]))
 
 
-sys.exit({f.__name__: f for f in (value, values, ask, label, table, rising, same, serve)}[sys.argv[1]](*sys.argv[2:]))
+sys.exit({f.__name__: f for f in (value, values, ask, label, table, rising, same)}[sys.argv[1]](*sys.argv[2:]))

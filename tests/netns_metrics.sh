@@ -3,7 +3,7 @@
 #
 # What Prometheus reads, and Prometheus itself: the numbers are those of the other commands, they
 # never fall, the formats are clean, files are whole, and the alert comes and goes with a flood.
-# Not here: the HTTP server.
+# Not here: the HTTP server (netns_web.sh).
 
 set -euo pipefail
 # shellcheck source=tests/netns_daemon_lib.sh
@@ -379,9 +379,10 @@ prometheus_up() {
 		  - job_name: synwarden
 		    static_configs: [{ targets: ["127.0.0.1:9857"] }]
 	END
-	start server "$T/http" "$PYTHON" "$HERE/metrics.py" serve 9857 "$SW_BIN" metrics
-	HTTP=$STARTED
-	wait_until 10 grep -q ready "$T/http" || fail "$(cat "$T/http")"
+	daemon_up
+	start server "$T/web" "$SW_BIN" web
+	WEB=$STARTED
+	wait_until 10 grep -q 'listening on' "$T/web" || fail "web: $(cat "$T/web")"
 	start server "$T/prometheus" prometheus --config.file="$T/prometheus.yml" \
 		--storage.tsdb.path="$T/tsdb" --web.listen-address=127.0.0.1:9090
 	PROMETHEUS=$STARTED
@@ -426,7 +427,11 @@ test_alert_comes_and_goes_with_a_flood() { # N04 A12 @limit=120
 	expect_eq "other alerts than of the mode" "" "$(ask 'ALERTS{alertstate="firing"}' |
 		jq -r '.[].metric.alertname' | grep -vx SynwardenDegradedMode || true)"
 	expect_eq "attacks" 1 "$(ask 'synwarden_service_transitions_total{to="armed"}' | jq -r '.[0].value[1]')"
-	stop "$PROMETHEUS" "$HTTP"
+	expect_eq "Prometheus asks for" 'synwarden_build_info' \
+		"$(ask 'synwarden_build_info{job="synwarden"}' | jq -r '.[0].metric.__name__')"
+	expect_eq "up" 1 "$(ask 'min_over_time(up[1m])' | jq -r '.[0].value[1]')"
+	stop "$PROMETHEUS" "$WEB"
+	daemon_down
 }
 
 run_tests "$@"

@@ -189,10 +189,9 @@ bool attacks_look(struct attacks *a, const struct guard *g, __u32 id, const stru
 	a->number[id] = now->arming[id].attacks;
 	a->seen[id] = true;
 	if (!there) {
-		if (was)
-			a->watch[id]->on = false;
 		a->seen[id] = false;
-		return false;
+		/* deleted meanwhile: as it was at the last look */
+		return was && end(a, g, id, before, s);
 	}
 	if (!was && (on || other))
 		begin(a, id, before);

@@ -13,6 +13,7 @@
 #include "cmd.h"
 #include "control.h"
 #include "events.h"
+#include "only_one.h"
 #include "util.h"
 
 struct reader {
@@ -63,6 +64,13 @@ static int from_ring(const struct opts *o)
 
 	if (guard_open(&g, o->pin))
 		return EXIT_FAILURE;
+	if (only_one_runs(&g)) {
+		/* what was read here it would not see, nor tell the journal */
+		log_refuse(-EBUSY, "a daemon reads the events of %s, and cannot be asked here",
+			   g.dir);
+		log_hint("--socket PATH, as it was started with");
+		return EXIT_FAILURE;
+	}
 	ring = ring_buffer__new(g.map[MAP_EVENTS], on_event, &r, NULL);
 	if (!ring) {
 		log_err(-errno, "open the event ring");
@@ -78,22 +86,38 @@ static int from_ring(const struct opts *o)
 	return exit_code(err);
 }
 
-/* Lines as the daemon writes them. */
-static int from_daemon(int fd)
+/* Whole lines: of one that is still on its way the rest is waited for. */
+static size_t print_lines(char *text, size_t size, size_t room)
 {
-	char text[4096];
+	const char *end = memrchr(text, '\n', size);
+	size_t whole = end ? (size_t)(end - text) + 1 : 0;
+
+	if (size == room)
+		whole = size; /* none is that long */
+	fwrite(text, 1, whole, stdout);
+	fflush(stdout);
+	memmove(text, text + whole, size - whole);
+	return size - whole;
+}
+
+/* Lines as the daemon writes them. A daemon that ends is the end of following, and is said. */
+static int from_daemon(int fd, bool follow)
+{
+	char text[8192];
+	size_t held = 0;
 	ssize_t got = 0;
 
 	while (!stop && !ferror(stdout)) {
-		got = read(fd, text, sizeof(text));
+		got = read(fd, text + held, sizeof(text) - held);
 		/* nothing happened for as long as an answer may take */
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
 		if (got <= 0)
 			break;
-		fwrite(text, 1, (size_t)got, stdout);
-		fflush(stdout);
+		held = print_lines(text, held + (size_t)got, sizeof(text));
 	}
+	if (follow && !stop && !ferror(stdout) && !got)
+		return exit_code(log_refuse(-EPIPE, "the daemon has ended"));
 	return stop || ferror(stdout) || !got ? 0 : exit_code(log_err(-errno, "read events"));
 }
 
@@ -112,10 +136,10 @@ int cmd_events(const struct opts *o, int argc, char **argv)
 	fd = control_ask(control_path(o->socket, o->pin, path),
 			 questions[!!(o->given & OPT_FOLLOW) << 1 | o->json], why, sizeof(why));
 	if (fd >= 0)
-		return from_daemon(fd);
+		return from_daemon(fd, o->given & OPT_FOLLOW);
 	if (fd == -EREMOTEIO)
 		return exit_code(log_refuse(fd, "the daemon says: %s", why));
-	if (o->socket || (fd != -ENOENT && fd != -ECONNREFUSED))
-		return exit_code(log_err(fd, "ask the daemon at %s", path));
+	if (o->socket || (fd != -ENOENT && fd != -ECONNREFUSED && fd != -ENAMETOOLONG))
+		return exit_code(log_err(fd, "ask the daemon at %s", o->socket ? o->socket : path));
 	return from_ring(o);
 }

@@ -34,6 +34,7 @@ static const char *const plain_calls[] = {
 	"futex",
 	"getrandom",
 	"getpid",
+	"getppid",
 	"gettid",
 	"clock_gettime",
 	"clock_nanosleep",

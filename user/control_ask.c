@@ -21,11 +21,12 @@ const char *control_path(const char *given, const char *pin, char buf[CONTROL_PA
 {
 	char *name;
 
+	buf[0] = '\0'; /* a path that is too long is nobody's */
 	if (given) {
-		snprintf(buf, CONTROL_PATH, "%s", given);
+		if (strlen(given) < CONTROL_PATH)
+			strcpy(buf, given);
 		return buf;
 	}
-	buf[0] = '\0'; /* a path that is too long is nobody's */
 	if (!remember_path(pin, "sock", buf, CONTROL_PATH) && !strcmp(pin, SW_PIN_DEFAULT)) {
 		name = strrchr(buf, '/') + 1;
 		snprintf(name, CONTROL_PATH - (size_t)(name - buf), "control.sock");
@@ -61,7 +62,8 @@ int control_ask(const char *path, const char *question, char *why, size_t size)
 
 	if (fd < 0)
 		return -errno;
-	if (strlen(path) >= sizeof(addr.sun_path))
+	/* nor an empty one, which would be a name in the abstract namespace that anyone may take */
+	if (!*path || strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(addr.sun_path, path);
 	len = snprintf(line, sizeof(line), "%s\n", question);

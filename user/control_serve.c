@@ -102,7 +102,8 @@ void control_open(struct control *c, const struct guard *g, const struct opts *o
 		remember_directory();
 	c->fd = listen_at(control_path(o->socket, g->dir, path));
 	if (c->fd < 0)
-		log_note("nobody can ask this daemon: %s: %s", path, strerror(-c->fd));
+		log_note("nobody can ask this daemon: %s: %s", o->socket ? o->socket : path,
+			 strerror(-c->fd));
 }
 
 void control_close(struct control *c)
@@ -233,7 +234,10 @@ static void tell_recent(const struct control *c, bool as_json, __u32 most)
 			record_write(stdout, as_json, &names, &r);
 }
 
-/* Until the reader goes, or takes nothing for too long. */
+/*
+ * Until the reader goes. One who pauses is waited for, as one who reads what seldom comes is, and
+ * then told how much he missed: what is cut off in time would end within a line.
+ */
 static int tell_follow(const struct control *c, int fd, bool as_json)
 {
 	struct event_names names = { .g = c->guard };
@@ -286,11 +290,13 @@ static int run_question(const struct control *c, int words, char **word)
 /* Everything is in memory before the first line says how it went. */
 static int answer(const struct control *c, int fd, int words, char **word)
 {
+	struct timeval patience = { .tv_sec = SEND_PATIENCE_S };
 	autofree char *body = NULL, *said = NULL;
 	size_t size, said_size;
 	FILE *real = fdopen(fd, "w");
 	int code;
 
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	stdout = open_memstream(&body, &size);
 	stderr = open_memstream(&said, &said_size);
 	if (!real || !stdout || !stderr)
@@ -308,16 +314,18 @@ static int answer(const struct control *c, int fd, int words, char **word)
 	return fclose(real) ? 1 : code;
 }
 
-static int child(const struct control *c, int fd)
+static int child(const struct control *c, pid_t daemon, int fd)
 {
-	struct timeval patience = { .tv_sec = SEND_PATIENCE_S };
 	char question[CONTROL_QUESTION], *word[WORDS_MAX + 1];
 	int words, err;
 
 	/* neither outlives the daemon nor speaks for it */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != daemon)
+		return 1;
+	/* while it is open here, it is not known for dead there */
+	close(c->fd);
 	unsetenv("NOTIFY_SOCKET");
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	err = read_question(fd, question);
 	words = err ? err : split(question, word);
 	if (words < 0) {
@@ -333,7 +341,7 @@ static int child(const struct control *c, int fd)
 
 static void serve(struct control *c, int fd)
 {
-	pid_t pid;
+	pid_t self = getpid(), pid;
 
 	if (!may_ask(c, fd)) {
 		refuse(fd, "only root and the group " CONTROL_GROUP " may ask");
@@ -346,7 +354,7 @@ static void serve(struct control *c, int fd)
 	fflush(NULL);
 	pid = fork();
 	if (!pid)
-		_exit(child(c, fd));
+		_exit(child(c, self, fd));
 	if (pid < 0) {
 		refuse(fd, "busy: no process for it");
 		log_err(-errno, "make a process for a question");

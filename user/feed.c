@@ -180,8 +180,8 @@ bool feed_record(const struct feed *f, __u64 n, struct record *r)
 		return false;
 	*r = f->shared->record[n % PLACES];
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	/* overwritten meanwhile? */
-	return feed_head(f) - n < PLACES;
+	/* overwritten meanwhile? or about to be, as the head is told after the record */
+	return feed_head(f) - n < PLACES - 1;
 }
 
 const struct feed_counts *feed_counts(const struct feed *f)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "arming.h"
@@ -23,12 +24,28 @@ static const struct {
 	[JOURNAL_TABLE_FULL] = { "8b7e61f2d0c94e35a4f81c2d9e5370ab", 4 },
 };
 
+/*
+ * "DEVICE:INODE", set by the service manager for what it has connected to the journal, and passed
+ * on to whatever is started from there: only if our own stderr is that, are we.
+ */
+static bool is_connected(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char own[48];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st))
+		return false;
+	snprintf(own, sizeof(own), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	return !strcmp(own, stream);
+}
+
 void journal_open(struct journal *j)
 {
 	memset(j, 0, sizeof(*j));
 	j->fd = -1;
-	/* set by the service manager for what it has connected to the journal */
-	if (getenv("JOURNAL_STREAM"))
+	if (is_connected())
 		j->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
