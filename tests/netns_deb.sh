@@ -24,7 +24,7 @@ make_deb() {
 	[ -e "$(deb_of "$1")" ] || fail "no package: $(ls "$SW_BUILD/deb")"
 }
 
-test_deb_is_built_and_lintian_is_content() { # Q01 @limit=180
+test_deb_is_built_and_lintian_is_content() { # Q01 @limit=500
 	local depends p lintian before began=$EPOCHREALTIME
 	need lintian
 	make_deb "$RELEASE"
@@ -221,7 +221,7 @@ removed_and_purged() {
 	expect_eq "left at run" "" "$(inside find /run -xdev -name '*synwarden*')"
 }
 
-test_deb_lives_and_goes() { # Q01 Q03 L02 L12 @limit=240
+test_deb_lives_and_goes() { # Q01 Q03 L02 L12 @limit=300
 	make_deb "$RELEASE"
 	make_deb "$NEXT"
 	net_up

@@ -36,12 +36,24 @@ cgroups_remove() {
 	done
 }
 
+# Those of tests that failed: killed with their container, nobody was left to remove them.
+cgroups_sweep() {
+	local dir old
+	for dir in $(cgroups); do
+		find "${dir%/*}" -maxdepth 1 -name 'synwarden-test-*' -mmin +10 | while read -r old; do
+			[ -n "$(find "$old" -name cgroup.procs -exec cat {} + 2> /dev/null)" ] ||
+				cgroups_remove "$old" || true
+		done
+	done
+}
+
 # container_up OPTION...: systemd as process 1 of a container; INIT is its process out here
 container_up() {
 	need systemd-nspawn pgrep findmnt
 	[ -x /usr/lib/systemd/systemd ] || skip "systemd is not installed"
 	touch "$T/net"
 	mount --bind /run/netns/server "$T/net"
+	cgroups_sweep
 	CGROUPS=$(cgroups | tr '\n' ' ')
 	(
 		cgroups_enter
