@@ -215,7 +215,7 @@ INSTALLED := 755:$(BUILD)/synwarden:$(SBINDIR)/synwarden \
 	644:deploy/synwarden.bash-completion:$(COMPDIR)/synwarden \
 	644:deploy/_synwarden:$(ZSHCOMPDIR)/_synwarden \
 	644:deploy/synwarden.sysusers:$(SYSUSERSDIR)/synwarden.conf \
-	$(foreach f,$(wildcard deploy/prometheus/*.yml deploy/grafana/*.json),644:$(f):$(DATADIR)/$(f:deploy/%=%))
+	$(foreach f,$(filter-out %.test.yml,$(wildcard deploy/prometheus/*.yml deploy/grafana/*.json)),644:$(f):$(DATADIR)/$(f:deploy/%=%))
 UNITS := $(notdir $(wildcard deploy/*.service deploy/*.socket))
 # Installed where there is none, and never removed.
 KEPT := 640:deploy/synwarden.yaml:$(CONFDIR)/synwarden.yaml \
@@ -241,7 +241,8 @@ uninstall: ## remove what install put there
 	test ! -d $(DESTDIR)$(DATADIR) || find $(DESTDIR)$(DATADIR) -depth -type d -empty -delete
 
 # The package is built in a copy of the sources; its objects, which are compiled as Debian wants,
-# outlive that copy. DEB_VERSION may be given; UPLOT is handed on, and what was fetched is used.
+# outlive that copy. The chart library is the one of the build here: there is no network in that one.
+# DEB_VERSION may be given.
 DEB_VERSION ?= $(RELEASE)
 DEB_DIR := $(BUILD)/deb
 DEB_TREE := $(DEB_DIR)/synwarden-$(DEB_VERSION)
@@ -251,12 +252,12 @@ DEB_PARTS := Makefile LICENSE README.md bpf include user deploy
 deb: $(DEB) ## build the Debian package in build/deb/
 	@echo $(DEB)
 
-$(DEB): Makefile LICENSE README.md $(shell find bpf include user deploy -type f 2>/dev/null)
+$(DEB): Makefile LICENSE README.md $(PAGE_UPLOT) $(shell find bpf include user deploy -type f 2>/dev/null)
 	rm -rf $(DEB_TREE)
-	mkdir -p $(DEB_TREE) $(DEB_DIR)/objects
+	mkdir -p $(DEB_TREE) $(DEB_DIR)/objects/web
 	cp -a $(DEB_PARTS) $(DEB_TREE)
 	cp -a deploy/debian $(DEB_TREE)/debian
-	$(foreach f,$(wildcard $(BUILD)/uplot*),cp -a $(f) $(DEB_DIR)/objects/$(newline)	)
+	cp -a $(PAGE_UPLOT) $(BUILD)/web/asked $(DEB_DIR)/objects/web/
 	deploy/debian/new-version $(DEB_TREE)/debian/changelog $(DEB_VERSION)
 	cd $(DEB_TREE) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL OBJECTS=$(abspath $(DEB_DIR)/objects) \
 		$(if $(UPLOT),UPLOT=$(abspath $(UPLOT))) DEB_BUILD_OPTIONS="noautodbgsym $$DEB_BUILD_OPTIONS" \

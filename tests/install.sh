@@ -4,17 +4,17 @@
 # Install the Debian packages that building, testing and deploy/try.sh need: only what is
 # missing, without recommended packages and without starting or enabling a service.
 #
-#   tests/install.sh [-n] [build|test|kernel|house|try]...   -n: only name what is missing
+#   tests/install.sh [-n] [build|deb|test|kernel|house|try]...   -n: only name what is missing
 
 set -euo pipefail
 
 declare -A group=(
 	[build]="clang llvm gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcap-ng-dev
 		libseccomp-dev libmicrohttpd-dev libncurses-dev libpcap-dev bpftool pkg-config"
+	[deb]="debhelper dpkg-dev systemd"
 	[test]="clang-19 libclang-rt-14-dev iproute2 ethtool nftables curl nginx python3
 		python3-scapy iperf3 strace tcpdump jq procps util-linux kmod systemd systemd-container
-		prometheus python3-prometheus-client debhelper dpkg-dev lintian
-		chromium fonts-dejavu-core tmux"
+		prometheus python3-prometheus-client lintian zsh chromium fonts-dejavu-core tmux"
 	[kernel]="qemu-system-x86 qemu-system-common busybox-static cpio kmod xz-utils"
 	[house]="clang-format shellcheck mandoc python3-yaml yamllint zsh"
 	[try]="iproute2 ethtool curl nginx python3 jq procps util-linux"
@@ -22,7 +22,7 @@ declare -A group=(
 
 dry=
 [ "${1-}" != -n ] || { dry=1; shift; }
-[ $# -gt 0 ] || set -- build test kernel house try
+[ $# -gt 0 ] || set -- build deb test kernel house try
 
 wanted=
 for name; do

@@ -305,6 +305,7 @@ netns_lane()
 # --- run ------------------------------------------------------------------------------------
 groups=(build)
 ! has_ring prog && ! has_ring netns || groups+=(test)
+! has_ring netns || groups+=(deb)
 ! has_ring kernel || groups+=(kernel)
 ! has_ring house || groups+=(house)
 tests/install.sh "${groups[@]}"
