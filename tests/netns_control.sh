@@ -76,6 +76,13 @@ test_only_root_and_the_group_may_ask() { # N03
 	DAEMON=$STARTED
 	expect_said 'debug: sweep' 10
 	expect_in "root" "ok" "$(ask status | head -n 1)"
+	expect_eq "group and mode" "64999 660" "$(stat -c '%g %a' $SOCK)"
+	expect_in "nobody" "Permission denied" \
+		"$(as --clear-groups "$PYTHON" "$HERE/ask.py" ask $SOCK status 2>&1)"
+	expect_in "member of the group" "ok" \
+		"$(as --groups 64999 "$PYTHON" "$HERE/ask.py" ask $SOCK status | head -n 1)"
+	# where the file lets everybody in, as a daemon without CAP_CHOWN has to
+	chmod 666 $SOCK
 	expect_in "nobody" "error only root and the group synwarden may ask" \
 		"$(as --clear-groups "$PYTHON" "$HERE/ask.py" ask $SOCK status)"
 	expect_in "member of the group" "ok" \
@@ -133,7 +140,7 @@ test_socket_of_a_killed_daemon_is_taken_over() { # L12
 
 attack_is_told() { guard events -j | grep -q '"kind":"attack"'; }
 
-test_attack_is_summed_up_when_it_is_over() { # I07 N06
+test_attack_is_summed_up_when_it_is_over() { # N08
 	local e
 	net_up
 	guard attach s0 --xdp "$MODE" > "$T/attach"
@@ -173,7 +180,7 @@ test_attack_is_summed_up_when_it_is_over() { # I07 N06
 	daemon_down
 }
 
-test_events_that_nobody_sees_are_counted() { # N06
+test_events_that_nobody_sees_are_counted() { # N08
 	net_up
 	server --port 80
 	guard_up "$MODE" 80

@@ -157,7 +157,7 @@ struct lists_sum {
 };
 struct json;
 /* What is in the lists, for `status`. */
-int lists_sum(const struct guard *g, struct lists_sum *sum);
+int lists_sum(const struct guard *g, __u32 gen, struct lists_sum *sum);
 void lists_sum_json(const struct lists_sum *sum, const struct services *set, struct json *j);
 void lists_sum_print(const struct lists_sum *sum, const struct services *set);
 

@@ -5,6 +5,7 @@
 
 #include "cmd.h"
 #include "json.h"
+#include "metrics.h"
 #include "table.h"
 #include "util.h"
 
@@ -100,18 +101,15 @@ int list_show(const struct guard *g, enum sw_list list, bool as_json)
 	return 0;
 }
 
-int lists_sum(const struct guard *g, struct lists_sum *sum)
+int lists_sum(const struct guard *g, __u32 gen, struct lists_sum *sum)
 {
-	autolists struct list_set set = { 0 };
-	__u32 now = conn_now();
+	__u32 entries[LIST_HITS] = { 0 };
 	int err = mapio_list_hits(g, sum->hits);
 
-	memset(sum->entries, 0, sizeof(sum->entries));
 	if (!err)
-		err = mapio_lists(g, &set);
-	for (__u32 i = 0; i < set.count; i++)
-		if (set.entry[i].key.list < SW_LIST_MAX && !list_has_ended(&set.entry[i], now))
-			sum->entries[set.entry[i].key.list]++;
+		err = lists_count(g, gen, entries);
+	for (__u32 i = 0; i < SW_LIST_MAX; i++)
+		sum->entries[i] = entries[2 * i] + entries[2 * i + 1];
 	return err;
 }
 

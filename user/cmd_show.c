@@ -50,7 +50,7 @@ static int status_read(const struct guard *g, struct status *st)
 	int err = facts_read(g, &st->f);
 
 	if (!err)
-		err = lists_sum(g, &st->lists);
+		err = lists_sum(g, st->f.settings.gen, &st->lists);
 	if (!err)
 		err = mapio_live_count(g, st->f.settings.live_gen & 1, &st->live_set);
 	if (err)

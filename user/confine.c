@@ -119,7 +119,7 @@ static const char *const plain_calls[] = {
 /* The inet socket is what ioctls on devices go through. */
 static const int families[] = { AF_UNIX, AF_NETLINK, AF_INET };
 
-/* fork(3) of glibc, of musl; no thread and no namespace. */
+/* fork(3) of glibc; no thread and no namespace. */
 static const int clones[] = { CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD, SIGCHLD };
 
 static const int prctls[] = { PR_SET_PDEATHSIG };

@@ -72,7 +72,21 @@ static int bind_anew(int fd, const struct sockaddr_un *addr)
 	return bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? -errno : 0;
 }
 
-static int listen_at(const char *path)
+/*
+ * For root and the group alone, so that nobody else costs the daemon even a refusal. Without
+ * CAP_CHOWN, as under its unit, which does the same from outside: for all, and each who connects
+ * is asked who he is.
+ */
+static int open_to(const char *path, int group)
+{
+	mode_t mode = 0600;
+
+	if (group >= 0)
+		mode = chown(path, (uid_t)-1, (gid_t)group) ? 0666 : 0660;
+	return chmod(path, mode) ? -errno : 0;
+}
+
+static int listen_at(const char *path, int group)
 {
 	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -84,8 +98,9 @@ static int listen_at(const char *path)
 		return -ENAMETOOLONG;
 	strcpy(addr.sun_path, path);
 	err = bind_anew(fd, &addr);
-	/* whoever connects is asked who he is */
-	if (!err && (chmod(path, 0666) || listen(fd, CONTROL_CHILDREN)))
+	if (!err)
+		err = open_to(path, group);
+	if (!err && listen(fd, CONTROL_CHILDREN))
 		err = -errno;
 	return err ? err : TAKE_FD(fd);
 }
@@ -100,7 +115,7 @@ void control_open(struct control *c, const struct guard *g, const struct opts *o
 	c->guard = g;
 	if (!o->socket)
 		remember_directory();
-	c->fd = listen_at(control_path(o->socket, g->dir, path));
+	c->fd = listen_at(control_path(o->socket, g->dir, path), c->group);
 	if (c->fd < 0)
 		log_note("nobody can ask this daemon: %s: %s", o->socket ? o->socket : path,
 			 strerror(-c->fd));

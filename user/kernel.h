@@ -288,6 +288,7 @@ int mapio_stats_zero(const struct guard *g, __u32 service);
 int mapio_rx(const struct guard *g, enum sw_hook hook, struct sw_rx *sum);
 int mapio_rx_zero(const struct guard *g);
 int mapio_live_clear(const struct guard *g, __u32 half);
+/* Bits that are set; of a large filter by a part of it, as they are spread by a hash. */
 int mapio_live_count(const struct guard *g, __u32 half, __u32 *set);
 
 /* adopt.c */

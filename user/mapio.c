@@ -368,7 +368,8 @@ int mapio_list_hits(const struct guard *g, __u64 hits[LIST_HITS])
 }
 
 /* The filter is read and cleared in pieces of this many words, whatever its size. */
-#define LIVE_PIECE SW_LIVE_WORDS
+#define LIVE_PIECE  SW_LIVE_WORDS
+#define LIVE_SAMPLE (4 * LIVE_PIECE) /* words, of 64 bits each: more say no more */
 
 int mapio_live_clear(const struct guard *g, __u32 half)
 {
@@ -392,11 +393,12 @@ int mapio_live_count(const struct guard *g, __u32 half, __u32 *set)
 {
 	autofree __u32 *keys = calloc(LIVE_PIECE, sizeof(*keys));
 	autofree __u64 *words = calloc(LIVE_PIECE, sizeof(*words));
-	__u32 bits = 0;
+	__u32 words_read = g->boot.live_words > LIVE_SAMPLE ? LIVE_SAMPLE : g->boot.live_words;
+	__u64 bits = 0;
 
 	if (!keys || !words)
 		return log_err(-ENOMEM, "read map live");
-	for (__u32 done = 0; done < g->boot.live_words; done += LIVE_PIECE) {
+	for (__u32 done = 0; done < words_read; done += LIVE_PIECE) {
 		__u32 at = half * g->boot.live_words + done, cursor, count = LIVE_PIECE;
 		__u32 behind = at - 1; /* a read goes on behind this word */
 
@@ -405,8 +407,8 @@ int mapio_live_count(const struct guard *g, __u32 half, __u32 *set)
 		    errno != ENOENT)
 			return log_err(-errno, "read map live");
 		for (__u32 i = 0; i < count; i++)
-			bits += (__u32)__builtin_popcountll(words[i]);
+			bits += (__u64)__builtin_popcountll(words[i]);
 	}
-	*set = bits;
+	*set = (__u32)(bits * (g->boot.live_words / words_read));
 	return 0;
 }

@@ -43,6 +43,12 @@ void metrics_daemon(__u32 rotate_s, const struct feed_counts *feed);
 void metrics_daemon_armed(const struct facts *before, const struct facts *now);
 void metrics_daemon_reload(bool ok);
 
+/*
+ * Entries of the lists that have not ended, by the index of mapio_list_hits(); `gen` as in
+ * sw_settings. From the daemon's cache, where there is one, at most a minute old.
+ */
+int lists_count(const struct guard *g, __u32 gen, __u32 entries[LIST_HITS]);
+
 /* All of them, of this guard. Nothing is written if that fails. */
 int metrics_write(const struct guard *g, bool openmetrics, FILE *out);
 

@@ -53,23 +53,29 @@ static bool cache_holds(const struct metrics_cache *c, const struct metrics_cach
 	       copy->memory == now->memory && now->taken_s - taken < CACHE_S;
 }
 
-static int read_lists(const struct guard *g, struct metrics_facts *f)
+int lists_count(const struct guard *g, __u32 gen, __u32 entries[LIST_HITS])
 {
 	struct metrics_cache *cache = daemon_facts ? daemon_facts->cache : NULL;
-	struct metrics_cache now = { .taken_s = conn_now(), .gen = f->facts.settings.gen }, copy;
-	int err = mapio_list_hits(g, f->list_hits);
+	struct metrics_cache now = { .taken_s = conn_now(), .gen = gen }, copy;
+	int err;
 
 	now.memory = map_bytes(g->map[MAP_LISTS]);
 	if (cache && cache_holds(cache, &now, &copy)) {
-		memcpy(f->list_entries, copy.entries, sizeof(f->list_entries));
-		return err;
+		memcpy(entries, copy.entries, sizeof(copy.entries));
+		return 0;
 	}
-	if (!err)
-		err = mapio_lists_count(g, now.taken_s, f->list_entries);
-	memcpy(now.entries, f->list_entries, sizeof(now.entries));
+	err = mapio_lists_count(g, now.taken_s, entries);
+	memcpy(now.entries, entries, sizeof(now.entries));
 	if (!err && cache)
 		cache_keep(cache, &now);
 	return err;
+}
+
+static int read_lists(const struct guard *g, struct metrics_facts *f)
+{
+	int err = mapio_list_hits(g, f->list_hits);
+
+	return err ? err : lists_count(g, f->facts.settings.gen, f->list_entries);
 }
 
 /* --- sources ------------------------------------------------------------------------------ */

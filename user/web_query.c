@@ -11,7 +11,7 @@
 #include "web.h"
 
 #define ROWS_MAX   1000 /* of connections and sources */
-#define OFFSET_MAX 100000000
+#define OFFSET_MAX SW_CONNS_MAX
 
 typedef int check_fn(struct query *q, const char *value);
 

@@ -88,6 +88,9 @@ function showCharts() {
 
 /* By time: what is known stays, what is new is added. */
 function addSamples(more) {
+	// the server's clock was set back: what was drawn lies in its future
+	if (more.length && more.at(-1).time < (samples.at(-1)?.time ?? 0) - 2)
+		samples = [];
 	const last = samples.at(-1)?.time ?? 0;
 	samples = samples.concat(more.filter((s) => s.time > last)).slice(-WINDOW_S);
 }
