@@ -199,6 +199,25 @@ static struct config with_files(const struct config *c, const struct config *old
 	return kept;
 }
 
+/*
+ * Those of the file stay, as a device may be away just now; what else is attached is added, so that
+ * the next boot finds it. True: there is something to add.
+ */
+static bool with_devices(struct config *kept, const struct config *c, const struct config *old)
+{
+	memcpy(kept->device, old->device, sizeof(kept->device));
+	kept->devices = old->devices;
+	for (__u32 i = 0; i < c->devices; i++) {
+		__u32 k = 0;
+
+		while (k < kept->devices && strcmp(kept->device[k].name, c->device[i].name))
+			k++;
+		if (k == kept->devices && k < SW_MAX_DEVS)
+			kept->device[kept->devices++] = c->device[i];
+	}
+	return kept->devices > old->devices;
+}
+
 int config_merge(const struct config *c, const char *path, const char *text, size_t len, FILE *out)
 {
 	struct config kept;
@@ -213,6 +232,9 @@ int config_merge(const struct config *c, const char *path, const char *text, siz
 	    t.root->flow)
 		return -EINVAL;
 	config_diff(c, &old, note_section, &m.differs);
+	/* without that section the devices are someone else's to name */
+	if (with_devices(&kept, c, &old) && old.has & CONFIG_DEVICES)
+		m.differs |= CONFIG_DEVICES;
 	for (const struct node *n = t.root->child; n; n = n->next)
 		merge_section(&m, n);
 	copy_to(&m, text + len);
