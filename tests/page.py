@@ -7,8 +7,10 @@ away: nobody answers; the page says so and keeps what it has.
 """
 import json
 import os
+import shutil
 import sys
 import tempfile
+import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -148,20 +150,31 @@ def away(b):
     check("and dimmed", b.evaluate("document.getElementById('main').classList.contains('old')"))
 
 
+def remove(profile):
+    """Helpers of a browser that was killed write for a moment more."""
+    for _ in range(100):
+        shutil.rmtree(profile, ignore_errors=True)
+        if not os.path.exists(profile):
+            return
+        time.sleep(0.1)
+    raise RuntimeError("somebody writes to %s" % profile)
+
+
 def main():
-    with tempfile.TemporaryDirectory() as profile:
-        b = cdp.Browser(profile)
-        try:
-            b.view(1240, 900)
-            b.go(URL)
-            b.until("document.readyState === 'complete'")
-            {"still": still, "live": live, "away": away}[MODE](b)
-            complaints = b.complaints()
-            if MODE == "away":  # that an answer failed is told by the browser as well
-                complaints = [c for c in complaints if "503" not in c and "ERR_" not in c]
-            check("nothing in the console", not complaints, complaints)
-        finally:
-            b.close()
+    profile = tempfile.mkdtemp()
+    b = cdp.Browser(profile)
+    try:
+        b.view(1240, 900)
+        b.go(URL)
+        b.until("document.readyState === 'complete'")
+        {"still": still, "live": live, "away": away}[MODE](b)
+        complaints = b.complaints()
+        if MODE == "away":  # that an answer failed is told by the browser as well
+            complaints = [c for c in complaints if "503" not in c and "ERR_" not in c]
+        check("nothing in the console", not complaints, complaints)
+    finally:
+        b.close()
+        remove(profile)
 
 
 main()
