@@ -5,6 +5,7 @@ ask.py ask PATH WORD...       the answer, with its first line
 ask.py raw PATH HEX           these bytes, then the answer
 ask.py idle PATH N SECONDS    N connections that ask nothing; prints how many were refused
 ask.py slow PATH WORD...      takes the answer at 100 bytes a second, for 3 s
+ask.py nap PATH S WORD...     reads nothing for S seconds, then what is there
 ask.py journal PATH           prints each datagram between lines of "--"
 """
 import os
@@ -65,6 +66,19 @@ def slow(path, *words):
         time.sleep(0.1)
 
 
+def nap(path, seconds, *words):
+    sock = connect(path)
+    sock.sendall("\t".join(words).encode() + b"\n")
+    time.sleep(float(seconds))
+    end = time.monotonic() + 3
+    sock.settimeout(0.5)
+    while time.monotonic() < end:
+        try:
+            sys.stdout.buffer.write(sock.recv(65536))
+        except TimeoutError:
+            pass
+
+
 def journal(path):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -75,4 +89,4 @@ def journal(path):
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (ask, raw, idle, slow, journal)}[sys.argv[1]](*sys.argv[2:])
+    {f.__name__: f for f in (ask, raw, idle, slow, nap, journal)}[sys.argv[1]](*sys.argv[2:])

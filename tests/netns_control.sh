@@ -197,4 +197,27 @@ test_events_that_nobody_sees_are_counted() { # N08
 	daemon_down
 }
 
+test_reader_that_sleeps_is_told_what_it_missed() { # N08 @limit=90
+	local told nap
+	net_up
+	server --port 80
+	guard_up "$MODE" 80
+	guard limit set event-gap 1
+	daemon_up
+	# 200 a second are kept: more than the 1000 that are, and what a socket holds besides
+	start server "$T/nap" "$PYTHON" "$HERE/ask.py" nap $SOCK 13 follow
+	nap=$STARTED
+	wait_until 3 some_children
+	flood --rate 2000 --seconds 12 --dst $S4 --dport 80 --kind all
+	flood_end > "$T/flood"
+	wait "$nap" || fail "$(tail -n 3 "$T/nap")"
+	grep -q '"stage":"subscriber"' "$T/nap" || fail "not told: $(wc -l < "$T/nap")"
+	expect_eq "lines that are whole" "$(tail -n +2 "$T/nap" | wc -l)" \
+		"$(tail -n +2 "$T/nap" | jq -c . | wc -l)"
+	told=$(tail -n +2 "$T/nap" | jq -s '[.[] | select(.stage == "subscriber") | .events] | add')
+	expect_eq "as the metrics have it" "$told" \
+		"$(guard metrics | sed -n 's/^synwarden_events_lost_total{stage="subscriber"} //p')"
+	daemon_down
+}
+
 run_tests "$@"

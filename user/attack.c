@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arming.h"
 #include "attack.h"
+#include "sources.h"
 #include "util.h"
 
 /*
@@ -44,24 +46,13 @@ void attacks_free(struct attacks *a)
 	free(a);
 }
 
-static void cut(const __be32 addr[4], __be32 net[4], __u32 *len)
-{
-	memcpy(net, addr, 4 * sizeof(net[0]));
-	if (addr_is_v4(addr)) {
-		net[3] &= htonl(0xffffff00);
-		*len = 120;
-	} else {
-		net[1] &= htonl(0xffff0000);
-		net[2] = net[3] = 0;
-		*len = 48;
-	}
-}
-
 static void note_talker(struct watch *w, const __be32 addr[4])
 {
-	struct talker t = { .events = 0 }, *least = &w->talker[0];
+	struct talker t = { .prefix_len = source_level_len(addr, SW_LEVEL_NET) };
+	struct talker *least = &w->talker[0];
 
-	cut(addr, t.addr, &t.prefix_len);
+	/* 120 and 48 bits: whole bytes */
+	memcpy(t.addr, addr, t.prefix_len / 8);
 	for (__u32 i = 0; i < PLACES; i++) {
 		struct talker *at = &w->talker[i];
 

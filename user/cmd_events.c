@@ -31,13 +31,11 @@ static void on_signal(int signal)
 
 static int on_event(void *ctx, void *data, size_t size)
 {
-	struct record r = { .kind = RECORD_EVENT };
 	struct reader *reader = ctx;
+	struct record r;
 
-	if (size < sizeof(r.event))
+	if (!record_of_event(&r, data, size))
 		return 0;
-	memcpy(&r.event, data, sizeof(r.event));
-	r.time_ns = r.event.time_ns;
 	record_write(stdout, reader->json, &reader->names, &r);
 	/* a closed pipe ends the reading */
 	return ferror(stdout) ? -EPIPE : 0;

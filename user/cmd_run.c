@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * run: the daemon. One loop sweeps, follows the devices, changes the keys, reads the events, lets
- * itself be asked and tells the service manager. No packet waits for it; when it ends, however it ends, the guard stays as it is.
+ * itself be asked and tells the service manager. No packet waits for it; when it ends, however it
+ * ends, the guard stays as it is.
  */
 #include <errno.h>
 #include <signal.h>

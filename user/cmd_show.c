@@ -37,9 +37,9 @@ static void sum_up(const struct facts *f, struct totals *t)
 			bool drop = !strcmp(text_verdict(r), "drop");
 			bool tx = !strcmp(text_verdict(r), "tx");
 
-			t->dropped += drop ? c->packets - c->would_packets : 0;
+			t->dropped += drop ? count_enforced(c) : 0;
 			t->would_drop += drop ? c->would_packets : 0;
-			t->answered += tx ? c->packets - c->would_packets : 0;
+			t->answered += tx ? count_enforced(c) : 0;
 			t->would_answer += tx ? c->would_packets : 0;
 		}
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The daemon's socket: it answers questions and changes nothing, so that what faces the network,
- * `synwarden web`, needs no privilege at all. Stream, AF_UNIX; who may ask is root, the daemon's
- * own user and the members of the group `synwarden`, by the credentials of the peer.
+ * `synwarden web`, needs no privilege at all. Stream, AF_UNIX; who may ask is root and the
+ * members of the group `synwarden`, by the mode of the socket and the credentials of the peer.
  *
  * A question is one line: the words of a command that only looks, with a tab between two words,
  * without -j, as in "status", "conns\t--state\tESTABLISHED\t--limit\t100", "metrics". The answer

@@ -256,7 +256,7 @@ static void tell_recent(const struct control *c, bool as_json, __u32 most)
 static int tell_follow(const struct control *c, int fd, bool as_json)
 {
 	struct event_names names = { .g = c->guard };
-	struct record r = { .kind = RECORD_LOST, .lost.stage = LOST_SUBSCRIBER };
+	struct record r;
 	__u64 at = feed_head(c->feed);
 	FILE *out = fdopen(fd, "w");
 
@@ -271,6 +271,7 @@ static int tell_follow(const struct control *c, int fd, bool as_json)
 			if (head - at > CONTROL_RECENT) {
 				r.kind = RECORD_LOST;
 				r.lost.stage = LOST_SUBSCRIBER;
+				feed_skipped(c->feed, head - at - CONTROL_RECENT);
 				r.lost.events = head - at - CONTROL_RECENT;
 				r.time_ns = clock_ns(CLOCK_MONOTONIC);
 				record_write(out, as_json, &names, &r);

@@ -66,6 +66,16 @@ static const char *device_name(__u32 ifindex, char buf[IF_NAMESIZE])
 	return buf;
 }
 
+bool record_of_event(struct record *r, const void *data, size_t size)
+{
+	*r = (struct record){ .kind = RECORD_EVENT };
+	if (size < sizeof(r->event))
+		return false;
+	memcpy(&r->event, data, sizeof(r->event));
+	r->time_ns = r->event.time_ns;
+	return r->event.kind < SW_EVENT_KINDS;
+}
+
 /* The programs put the client first, whichever way the packet goes. */
 static const char *event_src(const struct sw_event *e, char buf[TEXT_ADDR + 8])
 {

@@ -57,6 +57,9 @@ struct record {
 	};
 };
 
+/* From what the ring buffer holds; false: of another version. */
+bool record_of_event(struct record *r, const void *data, size_t size);
+
 /* Names of services, read again when they are a second old. */
 struct event_names {
 	const struct guard *g;

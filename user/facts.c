@@ -108,9 +108,7 @@ void flow_add(struct flow *flow, enum sw_reason r, const struct sw_count *c)
 	if (r == SW_PASS_COOKIE || r == SW_PASS_KEEPALIVE || r == SW_PASS_HOST_COOKIE)
 		flow->finished += c->packets;
 	if (!strcmp(text_verdict(r), "drop")) {
-		/* both move while they are read, one after the other */
-		if (c->packets > c->would_packets)
-			flow->dropped += c->packets - c->would_packets;
+		flow->dropped += count_enforced(c);
 		flow->would_drop += c->would_packets;
 	}
 	flow->packets += c->packets;

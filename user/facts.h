@@ -28,6 +28,12 @@ struct facts {
 	long syncookies; /* net.ipv4.tcp_syncookies, -1: unknown */
 };
 
+/* What was not only counted. Both numbers move while they are read, one after the other. */
+static inline __u64 count_enforced(const struct sw_count *c)
+{
+	return c->packets > c->would_packets ? c->packets - c->would_packets : 0;
+}
+
 int facts_read(const struct guard *g, struct facts *f);
 /*
  * What moves from second to second, of the services that are there and of none (id 0): services,

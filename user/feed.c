@@ -59,14 +59,10 @@ static void lost(struct feed *f, enum lost_stage stage, __u64 events)
 
 static int on_event(void *feed, void *data, size_t size)
 {
-	struct record r = { .kind = RECORD_EVENT };
 	struct feed *f = feed;
+	struct record r;
 
-	if (size < sizeof(r.event))
-		return 0;
-	memcpy(&r.event, data, sizeof(r.event));
-	r.time_ns = r.event.time_ns;
-	if (r.event.kind >= SW_EVENT_KINDS)
+	if (!record_of_event(&r, data, size))
 		return 0;
 	f->shared->counts.events[r.event.kind]++;
 	attacks_event(f->attacks, &r.event);
@@ -161,7 +157,6 @@ void feed_tick(struct feed *f, const struct history *h)
 		if (!attacks_look(f->attacks, f->g, id, before, now, &r.attack))
 			continue;
 		r.time_ns = now->taken_ns;
-		f->shared->counts.attacks++;
 		keep(f, &r);
 		journal_record(&f->journal, &f->names, &r);
 	}
@@ -182,6 +177,11 @@ bool feed_record(const struct feed *f, __u64 n, struct record *r)
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	/* overwritten meanwhile? or about to be, as the head is told after the record */
 	return feed_head(f) - n < PLACES - 1;
+}
+
+void feed_skipped(const struct feed *f, __u64 events)
+{
+	__atomic_fetch_add(&f->shared->counts.lost[LOST_SUBSCRIBER], events, __ATOMIC_RELAXED);
 }
 
 const struct feed_counts *feed_counts(const struct feed *f)

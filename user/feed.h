@@ -30,9 +30,11 @@ __u64 feed_head(const struct feed *f);
 /* The n-th record of all; false: not yet there, or no longer. */
 bool feed_record(const struct feed *f, __u64 n, struct record *r);
 
+/* By a child: its reader was too slow for so many. */
+void feed_skipped(const struct feed *f, __u64 events);
+
 struct feed_counts {
 	__u64 events[SW_EVENT_KINDS]; /* of the ring buffer, by enum sw_event_kind */
-	__u64 attacks;
 	__u64 lost[LOST_STAGES];
 };
 const struct feed_counts *feed_counts(const struct feed *f);

@@ -86,6 +86,9 @@ struct guard {
  * back to the listener aloud.
  */
 int guard_create(struct guard *g, const char *dir, enum sw_engine want, __u32 connections);
+/* Before its load: the maps of an object of ours whose size is the guard's own choice. */
+struct bpf_object;
+int maps_size(const struct bpf_object *obj, const struct sw_boot *boot);
 int guard_pin(struct guard *g);
 /* Opens pins after checking version, types and sizes. */
 int guard_open(struct guard *g, const char *dir);

@@ -67,19 +67,22 @@ static const char *pin_name(const struct bpf_map *map)
 	return !strncmp(name, "sw_", 3) ? name + 3 : NULL;
 }
 
-/* Maps whose size is the guard's own choice. */
-static int size_maps(struct synwarden_bpf *skel, const struct sw_boot *boot)
+int maps_size(const struct bpf_object *obj, const struct sw_boot *boot)
 {
-	int err = bpf_map__set_max_entries(skel->maps.sw_conns,
-					   boot->buckets[SW_TABLE_CONNS] * SW_WAYS);
+	const struct {
+		const char *name;
+		__u32 entries;
+	} sized[] = {
+		{ "sw_conns", boot->buckets[SW_TABLE_CONNS] * SW_WAYS },
+		{ "sw_half", boot->buckets[SW_TABLE_HALF] * SW_WAYS },
+		{ "sw_live", 2 * boot->live_words },
+		{ "sw_sources", boot->sources },
+	};
+	int err = 0;
 
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.sw_half,
-					       boot->buckets[SW_TABLE_HALF] * SW_WAYS);
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.sw_live, 2 * boot->live_words);
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.sw_sources, boot->sources);
+	for (size_t i = 0; i < ARRAY_SIZE(sized) && !err; i++)
+		err = bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, sized[i].name),
+					       sized[i].entries);
 	return err;
 }
 
@@ -98,7 +101,7 @@ static int load_engine(enum sw_engine engine, __u32 connections, struct synwarde
 	tables_size((struct sw_boot *)&skel->rodata->sw_boot, connections);
 	bpf_program__set_autoload(skel->progs.sw_tc_in, reqsk);
 	if (!err)
-		err = size_maps(skel, (const struct sw_boot *)&skel->rodata->sw_boot);
+		err = maps_size(skel->obj, (const struct sw_boot *)&skel->rodata->sw_boot);
 	if (!err)
 		err = synwarden_bpf__load(skel);
 	if (err == -ENOMEM)
@@ -347,7 +350,7 @@ static int open_boot(struct guard *g, struct synwarden_bpf *want)
 	if (memcmp(&sized, &g->boot, sizeof(sized)))
 		return log_refuse(-EPROTO, "%s/boot is of another build: its sizes do not agree",
 				  g->dir);
-	return size_maps(want, &sized);
+	return maps_size(want->obj, &sized);
 }
 
 static int open_maps(struct guard *g, struct synwarden_bpf *want)
@@ -440,7 +443,7 @@ static int load_beside(const struct guard *g, struct synwarden_bpf *skel)
 
 	bpf_program__set_autoload(skel->progs.sw_tc_in, g->engine == SW_ENGINE_REQSK);
 	if (!err)
-		err = size_maps(skel, boot);
+		err = maps_size(skel->obj, boot);
 	if (!err)
 		err = reuse_maps(g, skel);
 	if (err)

@@ -107,7 +107,7 @@ static void write_packets(struct metrics_write *w)
 		else if (!strcmp(verdict, "tx"))
 			would = "would_tx";
 		metric_u64(&w->m, M_PACKETS, LABELS(hook_of(r), text_reason(r), verdict),
-			   sum[r].packets - sum[r].would_packets);
+			   count_enforced(&sum[r]));
 		if (would)
 			metric_u64(&w->m, M_PACKETS, LABELS(hook_of(r), text_reason(r), would),
 				   sum[r].would_packets);

@@ -53,7 +53,7 @@ static void write_syns(struct metrics_write *w, __u32 id, const char *name)
 		const struct sw_count *c = &w->f->facts.count[id][r];
 		enum syn_outcome outcome = reason_syn_outcome(r);
 
-		done[outcome] += c->packets - c->would_packets;
+		done[outcome] += count_enforced(c);
 		would[outcome] += c->would_packets;
 	}
 	for (__u32 i = SYN_PASSED; i < SYN_OUTCOMES; i++)
@@ -66,7 +66,7 @@ static void write_cookies_sent(struct metrics_write *w, __u32 id, const char *na
 {
 	const struct sw_count *c = &w->f->facts.count[id][SW_TX_SYNACK];
 
-	metric_u64(&w->m, M_COOKIES_SENT, LABELS(name), c->packets - c->would_packets);
+	metric_u64(&w->m, M_COOKIES_SENT, LABELS(name), count_enforced(c));
 }
 
 static void write_cookies_valid(struct metrics_write *w, __u32 id, const char *name)

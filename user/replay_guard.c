@@ -86,21 +86,6 @@ static int open_maps(struct replay_guard *rg)
 	return 0;
 }
 
-static int size_maps(struct replay_bpf *skel, const struct sw_boot *boot)
-{
-	int err = bpf_map__set_max_entries(skel->maps.sw_conns,
-					   boot->buckets[SW_TABLE_CONNS] * SW_WAYS);
-
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.sw_half,
-					       boot->buckets[SW_TABLE_HALF] * SW_WAYS);
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.sw_live, 2 * boot->live_words);
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.sw_sources, boot->sources);
-	return err;
-}
-
 static int load(struct replay_guard *rg, enum sw_engine engine, __u32 connections)
 {
 	struct sw_boot *boot;
@@ -119,7 +104,7 @@ static int load(struct replay_guard *rg, enum sw_engine engine, __u32 connection
 	bpf_program__set_autoload(rg->skel->progs.sw_tc_in, engine == SW_ENGINE_REQSK);
 	bpf_program__set_autoload(rg->skel->progs.sw_adopt, false);
 	if (!err)
-		err = size_maps(rg->skel, boot);
+		err = maps_size(rg->skel->obj, boot);
 	if (!err)
 		err = replay_bpf__load(rg->skel);
 	if (err == -ENOMEM)
