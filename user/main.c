@@ -67,7 +67,7 @@ static const struct command commands[] = {
 	{ "web", cmd_web, OPT_LISTEN | OPT_SOCKET | OPT_TOKEN_FILE,
 	  "[--listen ADDRESS:PORT] [--token-file FILE] [--socket PATH]",
 	  "serve metrics, a page and JSON over HTTP, from the daemon's socket" },
-	{ "top", cmd_top, OPT_INTERVAL, "[--interval SECONDS]", "the same, live in the terminal" },
+	{ "top", cmd_top, OPT_INTERVAL, "[--interval SECONDS]", "the guard, live in the terminal" },
 	{ "limit", cmd_limit, 0, "show, or set NAME VALUE|default",
 	  "timeouts and rates, changed while it runs" },
 	{ "key", cmd_key, 0, "show|rotate", "the cookie keys' age; change to a new one" },
