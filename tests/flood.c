@@ -299,7 +299,7 @@ int main(int argc, char **argv)
 		puts("ready");
 		fflush(stdout);
 		while (!stopped && !time_is_up)
-			pause();
+			usleep(100000); /* pause() would sleep through a signal just before it */
 		return 0;
 	}
 	if (!o.no_count)

@@ -267,8 +267,6 @@ rotate() {
 	done
 }
 
-epoch_ends_soon() { [ "$(guard key show -j | field epoch_ends_s)" -le 4 ]; }
-
 # SW_LONG=1: over the edge of an epoch; netns_path.sh waits for one always.
 test_keys_rotated_all_the_time_lose_nobody() { # B09 @limit=200
 	local seconds rotating began epoch
@@ -278,7 +276,7 @@ test_keys_rotated_all_the_time_lose_nobody() { # B09 @limit=200
 	guard_up "$MODE" 80
 	family 4
 	guard key rotate
-	[ -z "${SW_LONG-}" ] || wait_until 75 epoch_ends_soon
+	[ -z "${SW_LONG-}" ] || wait_until 75 epoch_ends_within 4
 	epoch=$(guard key show -j | field epoch)
 	: > "$T/rotating"
 	rotate > "$T/rotations" &

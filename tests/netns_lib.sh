@@ -72,6 +72,15 @@ refused() {
 	expect_in "$what" "$words" "$OUT"
 }
 
+# in_time WHAT BEGAN BAR: seconds since then, said and compared. The bar is for a machine that does
+# nothing else, SW_SPEED=1; ten times that fails on any.
+in_time() {
+	local took
+	took=$(elapsed "$2")
+	say "MEASURED $1: $took s"
+	expect_le "$1, seconds" "$took" $(($3 * (${SW_SPEED:-0} == 1 ? 1 : 10)))
+}
+
 # wait_until SECONDS COMMAND...: true as soon as COMMAND is
 wait_until() {
 	# a guest without KVM is many times slower
@@ -210,6 +219,11 @@ guard_up() {
 	guard attach s0 --xdp "$mode" > "$T/attach"
 	for port in "${@:-80}"; do guard service add any "$port" --mode always; done
 }
+
+# A key changes with an epoch of 69 s, of the machine's clock: what may not meet its end asks
+# before it begins.
+epoch_ends_within() { [ "$(guard key show -j | field epoch_ends_s)" -le "$1" ]; }
+epoch_lasts() { ! epoch_ends_within "$1"; }
 
 # poke MAP-PIN HEX-BYTES...: overwrite the start of element 0
 poke() {
@@ -358,9 +372,22 @@ end_processes() {
 
 none_left() { [ -z "$(processes_left)" ]; }
 
+# watch_time SECONDS: what a case that is about to run out of time hangs on. The shell sleeps by
+# itself, so that no process is left when this one is ended.
+watch_time() {
+	mkfifo "$T/never"
+	{
+		read -rt "$1" _ <> "$T/never" || true
+		say "out of time, still there:"
+		ps -e -o pid=,ppid=,stat=,etimes=,wchan:24=,args= | cut -c-150
+	} &
+	WATCH=$!
+}
+
 # What every test must leave: counters that add up, and nothing else.
 finish_test() {
 	local ns
+	stop "$WATCH"
 	if [ -e $PIN/stats ] && [ -e /run/netns/server ]; then
 		check_identity
 		guard detach --all
@@ -385,6 +412,7 @@ run_one() {
 	# one lock serves every guard of a machine: tests beside each other would wait for it
 	touch /run/synwarden.lock "$T/lock"
 	mount --bind "$T/lock" /run/synwarden.lock
+	watch_time $(($4 - 2))
 	"$1"
 	finish_test
 }
@@ -398,7 +426,7 @@ run_case() {
 	mkdir "$dir"
 	export SW_SKIP_FILE=$dir/skip
 	timeout --foreground -s KILL "$3" unshare --mount --pid --fork --kill-child --mount-proc \
-		--net "$BASH" "$SELF" --one "$4" "$dir" "$5" > "$dir/log" 2>&1 < /dev/null &
+		--net "$BASH" "$SELF" --one "$4" "$dir" "$5" "$3" > "$dir/log" 2>&1 < /dev/null &
 	CHILD=$!
 	wait "$CHILD" || status=$?
 	CHILD=
@@ -410,7 +438,7 @@ run_case() {
 		;;
 	77) say "ok $1 - $2 # SKIP $(cat "$dir/skip")" ;;
 	*)
-		[ "$status" != 137 ] || say "# out of time after $3 s"
+		[ "$status" != 137 ] || say "# out of time, $3 s"
 		tail -n 29 "$dir/log" | sed 's/^/# /'
 		say "not ok $1 - $2"
 		FAILED=$((FAILED + 1))
@@ -434,7 +462,7 @@ run_tests() {
 	local name words mode limit label cases=() n=0 line
 	SELF=$(readlink -f "$0")
 	if [ "${1-}" = --one ]; then
-		run_one "$2" "$3" "$4"
+		run_one "$2" "$3" "$4" "$5"
 		exit 0
 	fi
 	[ "$EUID" = 0 ] || { say "1..0 # SKIP namespaces need root"; exit 0; }

@@ -88,7 +88,7 @@ test_server_that_speaks_first_is_heard_after_a_lost_ack() { # D03 @limit=120
 		cl nft delete table inet lose
 		say "MEASURED IPv$f, TCP keepalive 1 s: $(cat "$T/banner")"
 		expect_eq "banner" welcome "$(field heard < "$T/banner" | head -n 1)"
-		expect_le "seconds with keepalive" "$(field banner_s < "$T/banner")" 2.5
+		expect_le "seconds with keepalive" "$(field banner_s < "$T/banner")" 5
 	done
 	expect_ge "keepalives that opened" "$(packets pass_keepalive)" 2
 	# within its budget the host keeps the SYN and repeats its SYN-ACK
@@ -99,7 +99,7 @@ test_server_that_speaks_first_is_heard_after_a_lost_ack() { # D03 @limit=120
 		client banner "$SA" --timeout 10 > "$T/banner"
 		cl nft delete table inet lose
 		say "MEASURED IPv$f, --host-syns 100: $(cat "$T/banner")"
-		expect_le "seconds with host-syns" "$(field banner_s < "$T/banner")" 1.5
+		expect_le "seconds with host-syns" "$(field banner_s < "$T/banner")" 2.9
 	done
 	expect_eq "SYNs left to the host" 2 "$(packets pass_host_syn)"
 }
@@ -134,10 +134,8 @@ test_lost_ack_by_hand_server_first() { # D03
 	raw_both lost_ack_server_first --wait 2
 	guard service set any 80 --host-syns 100
 	raw_both lost_ack_server_first --wait 3 > "$T/said"
-	expect_le "seconds until heard, with host-syns" "$(head -n 1 "$T/said" | field alone_s)" 2
+	expect_le "seconds until heard, with host-syns" "$(head -n 1 "$T/said" | field alone_s)" 2.9
 }
-
-epoch_ends_soon() { [ "$(guard key show -j | field epoch_ends_s)" -le 3 ]; }
 
 # A new key takes over with the next epoch, so that is waited for: up to 69 s.
 test_key_change_during_slow_handshakes_loses_nobody() { # B09 B03 @limit=150
@@ -147,7 +145,7 @@ test_key_change_during_slow_handshakes_loses_nobody() { # B09 B03 @limit=150
 	guard_up "$MODE"
 	before=$(guard key show -j | field epoch)
 	guard key rotate
-	wait_until 75 epoch_ends_soon
+	wait_until 75 epoch_ends_within 3
 	for f in 4 6; do
 		family $f
 		start client "$T/paced$f" "$PACED" --dst "$SA" --port 80 --rate 50 --seconds 8 \

@@ -122,7 +122,8 @@ lab_flood() {
 lab_web() { wait_until 10 listening server 9857; }
 # what clients say to the server, in a file
 lab_capture() {
-	start client "$T/tcpdump" tcpdump --immediate-mode -Z root -i c0 -U -w "$T/capture.pcap" tcp port 80
+	start client "$T/tcpdump" tcpdump --immediate-mode -Z root -i c0 -U -w "$T/capture.pcap" \
+		tcp port 80 and host $C4 # not what the host still repeats to those who never were
 	wait_until 5 grep -q listening "$T/tcpdump" || fail "$(cat "$T/tcpdump")"
 	lab_clients
 	stop "$STARTED"
@@ -165,10 +166,10 @@ run_command() {
 	say "$PAGE:$1: $2"
 	case $2 in
 	*"synwarden top"*) # ends by itself as little as --follow does, and wants a terminal
-		sv script -qec "timeout 1 $(here "$2")" /dev/null > "$T/said" 2>&1 < /dev/null || status=$?
+		TERM=xterm sv script -qec "timeout 1 $(here "$2")" /dev/null > "$T/said" 2>&1 < /dev/null || status=$?
 		[ "$status" != 124 ] || status=0
 		;;
-	*) sv timeout $limit bash -c "$(here "$2")" > "$T/said" 2>&1 < /dev/null || status=$? ;;
+	*) sv timeout -k 5 $limit bash -c "$(here "$2")" > "$T/said" 2>&1 < /dev/null || status=$? ;;
 	esac
 	expect_eq "$PAGE:$1: $2: $(cat "$T/said"): exit status" "$want" "$status"
 	cat "$T/said" >> "$T/out"
