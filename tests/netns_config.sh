@@ -333,6 +333,7 @@ test_daemon_reloads_the_file_and_takes_back_what_is_overdue() { # N05 L01 L12
 	wait_until 5 pgrep -x synwarden > /dev/null
 	sleep 0.3
 	file one <<< 'services: [{ prefix: any, ports: 81 }]'
+	expect_in "as a reload would" "any 81" "$(guard apply --again --dry-run)"
 	kill -HUP "$daemon"
 	wait_until 5 grep -q "file is in force" "$T/daemon" || fail "$(cat "$T/daemon")"
 	expect_eq "services" "any 81 monitor" "$(services)"
@@ -340,6 +341,7 @@ test_daemon_reloads_the_file_and_takes_back_what_is_overdue() { # N05 L01 L12
 	kill -HUP "$daemon"
 	wait_until 5 grep -q "before stays in force" "$T/daemon" || fail "$(cat "$T/daemon")"
 	expect_in "reload" "one:2:11: limits: unknown key 'ask-rat'" "$(cat "$T/daemon")"
+	refused "as a reload would be" 1 "one:2:11" guard apply --again --dry-run
 	expect_eq "services" "any 81 monitor" "$(services)"
 	guard apply "$T/web" --confirm 1 2> "$T/said"
 	if grep "no daemon runs" "$T/said"; then fail "one does"; fi

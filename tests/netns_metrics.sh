@@ -335,6 +335,8 @@ test_daemon_tells_what_it_alone_knows() { # N04 @limit=90
 	expect_metric none synwarden_config_last_reload_successful
 	expect_metric 1 synwarden_service_transitions_total to=armed
 	metrics_are_so
+	refused "again what never was" 1 "no configuration file was applied" guard apply --again
+	refused "again, and a file" 2 "takes no FILE" guard apply --again "$T/conf"
 	kill -HUP "$DAEMON"
 	wait_until 5 reload_is 0 || fail "a reload that failed: $(cat "$T/daemon")"
 	echo 'services: [{ prefix: any, ports: 80, mode: auto }]' > "$T/conf"

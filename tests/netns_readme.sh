@@ -166,7 +166,7 @@ run_command() {
 	say "$PAGE:$1: $2"
 	case $2 in
 	*"synwarden top"*) # ends by itself as little as --follow does, and wants a terminal
-		TERM=xterm sv script -qec "timeout 1 $(here "$2")" /dev/null > "$T/said" 2>&1 < /dev/null || status=$?
+		TERM=xterm sv script -qec "timeout --foreground 1 $(here "$2")" /dev/null > "$T/said" 2>&1 < /dev/null || status=$?
 		[ "$status" != 124 ] || status=0
 		;;
 	*) sv timeout -k 5 $limit bash -c "$(here "$2")" > "$T/said" 2>&1 < /dev/null || status=$? ;;

@@ -142,6 +142,31 @@ stop_and_go_on() {
 	type_in C-c
 }
 
+# state_is [LETTER]: of the process of top, none if there is none
+state_is() { [ "$(ps -C synwarden -o stat=,args= | awk '/ top$/ { print substr($1, 1, 1) }')" = "$1" ]; }
+
+# Stopped by the terminal, at its start and when it was in the foreground: it can be ended.
+ends_in_the_background() {
+	type_in "clear; $SW_BIN top &" Enter
+	wait_until 5 state_is T || fail "runs in the background: $(screen)"
+	type_in "kill %" Enter
+	wait_until 5 state_is "" || fail "not ended: $(screen)"
+	type_in "clear; $SW_BIN top" Enter
+	see "in the foreground" '^NOW +SERVICE'
+	type_in C-z
+	see "stopped" 'Stopped'
+	# the shell has not seen that it stopped once more, so it does not send CONT by itself
+	type_in "bg; sleep 0.3; kill %; kill -CONT %" Enter
+	wait_until 5 state_is "" || fail "not ended after bg: $(screen)"
+}
+
+ends_in_every_way() {
+	gives_back quit type_in q
+	gives_back term end_top TERM
+	gives_back stop stop_and_go_on
+	ends_in_the_background
+}
+
 # no colour, no UTF-8, no cursor
 terminals_of_all_kinds() {
 	type_in "clear; TERM=xterm-256color $SW_BIN top" Enter
@@ -213,9 +238,7 @@ test_top_changes_a_mode_after_a_question_and_gives_the_terminal_back() {
 	see "it is said" 'any 81: mode monitor, to be changed to always'
 	exec {holder}<&-
 	expect_eq "after the quit" monitor "$(mode 81)"
-	gives_back quit type_in q
-	gives_back term end_top TERM
-	gives_back stop stop_and_go_on
+	ends_in_every_way
 	terminals_of_all_kinds
 	mux kill-server
 	refused "not a terminal" 1 "needs a terminal" guard top < /dev/null

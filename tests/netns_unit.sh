@@ -69,7 +69,7 @@ reload_tells_what_became_of_it() {
 	wait_until 5 grep -q "file is in force" "$T/root/var/log/guard" || fail "no reload: $(log)"
 	chown 1234 "$file"
 	chmod 600 "$file"
-	ctl reload synwarden
+	expect_exit "reload of what it cannot read" 1 ctl reload synwarden
 	status_is "RELOAD FAILED: /etc/synwarden/synwarden.yaml: Permission denied; 1 device guarded*"
 	chown 0 "$file"
 	ctl reload synwarden

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which file was applied to a guard; see pending.h. */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "pending.h"
 #include "remember.h"
+#include "util.h"
 
 /* FNV-1a: tells a file that was changed by people from one that was not. */
 __u64 applied_hash(const char *text, size_t len)
@@ -26,6 +28,15 @@ bool applied_read(const struct guard *g, struct applied_record *a)
 		return false;
 	a->path[sizeof(a->path) - 1] = '\0';
 	return true;
+}
+
+int applied_need(const struct guard *g, struct applied_record *a)
+{
+	if (applied_read(g, a))
+		return 0;
+	log_refuse(-ENOENT, "no configuration file was applied to this guard, nothing changes");
+	log_hint("'synwarden apply FILE' brings one into force, and a reload will read it again");
+	return -ENOENT;
 }
 
 void applied_note(const struct guard *g, const char *path)

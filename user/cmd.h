@@ -47,6 +47,7 @@ enum opt {
 	OPT_SOCKET = 1ULL << 36,
 	OPT_TOKEN_FILE = 1ULL << 37,
 	OPT_TEXTFILE = 1ULL << 38,
+	OPT_AGAIN = 1ULL << 39,
 };
 
 struct opts {

@@ -56,9 +56,19 @@ static int apply(const struct opts *o, const struct guard *g, const struct confi
 	return 0;
 }
 
+/* --again: the file that was applied last. */
+static int last_file(const struct opts *o, struct applied_record *a)
+{
+	autoguard struct guard g = GUARD_INIT;
+	int err = guard_open(&g, o->pin);
+
+	return err ? err : applied_need(&g, a);
+}
+
 int cmd_apply(const struct opts *o, int argc, char **argv)
 {
 	autoguard struct guard g = GUARD_INIT;
+	struct applied_record applied;
 	autoconfig struct config c;
 	autolock int lock = -1;
 	const char *path;
@@ -69,6 +79,14 @@ int cmd_apply(const struct opts *o, int argc, char **argv)
 		return err;
 	if (o->given & OPT_DRY_RUN && o->given & OPT_CONFIRM)
 		return log_usage("apply --dry-run changes nothing that --confirm could take back");
+	if (o->given & OPT_AGAIN) {
+		if (argc)
+			return log_usage("apply --again takes no FILE: it is the one applied last");
+		err = last_file(o, &applied);
+		path = applied.path;
+	}
+	if (err)
+		return exit_code(err);
 	err = config_read_file(&c, path);
 	if (err)
 		return exit_code(log_refuse(err, "nothing is applied"));

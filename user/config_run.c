@@ -241,15 +241,6 @@ int config_apply(const struct guard *g, const struct config *c, unsigned int how
 	return err || how & CONFIG_DRY ? err : rollout(g, &r);
 }
 
-/* Nobody asked for a file that was never applied: it may say anything, as that nothing is guarded. */
-static int reload_none(struct text_why *why)
-{
-	snprintf(why->text, sizeof(why->text), "no configuration file was applied to this guard");
-	log_refuse(-ENOENT, "reload: %s, nothing changes", why->text);
-	log_hint("'synwarden apply FILE' brings one into force, and a reload will read it again");
-	return -ENOENT;
-}
-
 int config_reload(const struct guard *g, struct text_why *why)
 {
 	autoconfig struct config c;
@@ -260,8 +251,11 @@ int config_reload(const struct guard *g, struct text_why *why)
 	*why->text = '\0';
 	/* first, as a roll-back that is due puts the file of before in its place */
 	err = pending_clear(g);
-	if (!err && !applied_read(g, &a))
-		return reload_none(why);
+	/* nobody asked for a file that was never applied: it may say that nothing is guarded */
+	if (!err && applied_need(g, &a)) {
+		snprintf(why->text, sizeof(why->text), "no configuration file was applied");
+		return -ENOENT;
+	}
 	if (!err)
 		err = read_file(&c, a.path, why);
 	if (!err)

@@ -56,6 +56,7 @@ static const struct option long_options[] = {
 	{ "boot", no_argument, NULL, ARG_OPT(OPT_BOOT) },
 	{ "confirm", required_argument, NULL, ARG_OPT(OPT_CONFIRM) },
 	{ "dry-run", no_argument, NULL, ARG_OPT(OPT_DRY_RUN) },
+	{ "again", no_argument, NULL, ARG_OPT(OPT_AGAIN) },
 	{ "rotate-keys", required_argument, NULL, ARG_OPT(OPT_ROTATE_KEYS) },
 	{ "listen", required_argument, NULL, ARG_OPT(OPT_LISTEN) },
 	{ "socket", required_argument, NULL, ARG_OPT(OPT_SOCKET) },
@@ -275,6 +276,7 @@ static int set_option(struct opts *o, __u64 opt, int argc, char **argv, struct t
 	case OPT_CONFIRM:
 		return set_number("confirm", "seconds", 1, 86400, &o->confirm_s, why);
 	case OPT_DRY_RUN:
+	case OPT_AGAIN:
 		return 0;
 	case OPT_ROTATE_KEYS:
 		return set_number("rotate-keys", "seconds, 0 for never", 0, 31536000, &o->rotate_s,

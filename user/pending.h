@@ -23,6 +23,8 @@ __u64 applied_hash(const char *text, size_t len);
 bool applied_read(const struct guard *g, struct applied_record *a);
 /* The file is in force now. If that cannot be remembered, a note says so. */
 void applied_note(const struct guard *g, const char *path);
+/* The same, or says that there is none: -ENOENT. */
+int applied_need(const struct guard *g, struct applied_record *a);
 /* The file is what runs now: if it is the one that was applied, nobody changed it. */
 void applied_saved(const struct guard *g, const char *path);
 

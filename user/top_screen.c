@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <termios.h>
 
 #include "top_screen.h"
 #include "util.h"
@@ -71,10 +72,27 @@ static int signals_take(void)
 	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-void top_screen_child(void)
+/*
+ * Stops as the terminal stops who touches it from the background. Before the signals are taken:
+ * who is stopped with SIGTERM held cannot be ended.
+ */
+static void wait_for_foreground(void)
+{
+	struct termios now;
+
+	if (!tcgetattr(STDIN_FILENO, &now))
+		tcsetattr(STDIN_FILENO, TCSANOW, &now);
+}
+
+/* ncurses has handlers, which touch the terminal. */
+static void signals_default(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
 		signal(taken[i], SIG_DFL);
+}
+
+void top_screen_child(void)
+{
 	sigprocmask(SIG_SETMASK, &mask_was, NULL);
 }
 
@@ -88,19 +106,17 @@ static void take_size(struct top_screen *s)
 	clearok(curscr, TRUE);
 }
 
-/* Back to the shell as any program would be stopped; returns when it goes on. */
-static void stop_here(struct top_screen *s)
+/* Stops if `stop` is a signal; returns when the terminal is ours again, and as we want it. */
+static void go_on(struct top_screen *s, int stop)
 {
-	sigset_t stop;
+	sigset_t held;
 
-	endwin();
-	sigemptyset(&stop);
-	sigaddset(&stop, SIGTSTP);
-	signal(SIGTSTP, SIG_DFL);
-	raise(SIGTSTP);
-	sigprocmask(SIG_UNBLOCK, &stop, NULL);
-	sigprocmask(SIG_BLOCK, &stop, NULL);
-	reset_prog_mode(); /* in the background this stops us again */
+	sigprocmask(SIG_SETMASK, &mask_was, &held);
+	if (stop)
+		raise(stop);
+	wait_for_foreground();
+	sigprocmask(SIG_SETMASK, &held, NULL);
+	reset_prog_mode();
 	take_size(s);
 }
 
@@ -110,12 +126,12 @@ bool top_screen_signals(struct top_screen *s)
 
 	while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
 		switch (info.ssi_signo) {
-		case SIGTSTP:
-			stop_here(s);
+		case SIGTSTP: /* back to the shell as any program would be stopped */
+			endwin();
+			go_on(s, SIGTSTP);
 			break;
 		case SIGCONT: /* stopped by force: whoever had the terminal may have changed it */
-			reset_prog_mode();
-			take_size(s);
+			go_on(s, 0);
 			break;
 		case SIGWINCH:
 			take_size(s);
@@ -193,12 +209,14 @@ int top_screen_open(struct top_screen *s)
 	s->utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
 	unsetenv("LINES"); /* they would stand when the window is resized */
 	unsetenv("COLUMNS");
+	wait_for_foreground();
 	s->signals = signals_take();
 	if (s->signals < 0)
 		return log_err(-errno, "take the signals");
 	s->term = newterm(NULL, stdout, stdin);
 	if (!s->term)
 		return poor_terminal(term);
+	signals_default();
 	is_poor = !has_cursor();
 	s->on = true;
 	if (is_poor || errors_take(s)) {
