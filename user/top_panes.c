@@ -33,7 +33,7 @@ static void draw_reasons(const struct top_screen *s, const struct top_layout *l,
 {
 	double most = v->reasons ? v->reason[0].pps : 0;
 	int bar = width - REASON_WIDTH - 2 * NUMBER_WIDTH - 4;
-	char n[TOP_NUMBER + 1], total[TOP_NUMBER], cells[256];
+	char n[TOP_NUMBER + 1], total[TOP_NUMBER], cells[2048];
 
 	draw_title(s, l->split, 1, STYLE_TITLE, " Drops by reason ");
 	draw_title(s, l->split, REASON_WIDTH + 1, STYLE_DIM, " per s ");
@@ -57,7 +57,7 @@ static void draw_reasons(const struct top_screen *s, const struct top_layout *l,
 	}
 }
 
-/* Of the RFC's order, in as many columns as the lines ask for. */
+/* Of the RFC's order, in as many columns as the lines ask for; too wide: those there are. */
 static void draw_states(const struct top_screen *s, const struct top_layout *l,
 			const struct top_view *v, int x)
 {
@@ -66,15 +66,23 @@ static void draw_states(const struct top_screen *s, const struct top_layout *l,
 		SW_CLOSING,      SW_LAST_ACK,    SW_TIME_WAIT,  SW_SYN_SENT,   SW_CLOSED,
 	};
 	int columns = ((int)ARRAY_SIZE(list) + l->split_rows - 1) / l->split_rows;
-	int width = (l->cols - x) / columns, lines = l->split_rows;
+	int width = (l->cols - x) / columns, lines = l->split_rows, place = 0;
+	bool all = width >= STATE_WIDTH + NUMBER_WIDTH;
 	char n[TEXT_COUNT];
 
+	if (!all) {
+		columns = (l->cols - x) / (STATE_WIDTH + NUMBER_WIDTH);
+		width = (l->cols - x) / columns;
+	}
 	draw_title(s, l->split, x, STYLE_TITLE, " Connections by state ");
-	for (int i = 0; i < (int)ARRAY_SIZE(list); i++) {
-		int at = x + i / lines * width, y = l->split + 1 + i % lines;
+	for (int i = 0; i < (int)ARRAY_SIZE(list) && place < columns * lines; i++) {
+		int at = x + place / lines * width, y = l->split + 1 + place % lines;
 		__u64 count = v->state[list[i]];
 		enum top_style style = count ? STYLE_BOLD : STYLE_DIM;
 
+		if (!all && !count)
+			continue;
+		place++;
 		if (width > STATE_WIDTH + 12)
 			text_count(count, n);
 		else
@@ -131,7 +139,8 @@ static void draw_attack(const struct top_screen *s, int y, const struct top_samp
 	top_putf(s, y, 0, 1, STYLE_ATTACK, "%s", end ? " " : top_mark(MARK_ATTACK, s->utf8));
 	top_putf(s, y, 2, 0, end ? STYLE_PLAIN : STYLE_ATTACK, "%-10s %8s%s ", when, length,
 		 end ? " " : "+");
-	top_put(s, y, 23, name, end ? STYLE_PLAIN : STYLE_ATTACK, service);
+	if (name > 0)
+		top_put(s, y, 23, name, end ? STYLE_PLAIN : STYLE_ATTACK, service);
 	top_putf(s, y, 24 + name, 0, end ? STYLE_PLAIN : STYLE_ATTACK, "%-11s%8s %8s %5u%%",
 		 arming_cause(t->cause), top_number(t->peak_pps, peak),
 		 top_number(t->peak_half_open, half), t->peak_unfinished);
@@ -145,7 +154,8 @@ static void draw_attacks(const struct top_screen *s, const struct top_layout *l,
 
 	if (l->pane_rows > 1) {
 		top_putf(s, y, 2, 0, STYLE_DIM, "%-10s %8s", "START", "LENGTH");
-		top_put(s, y, 23, name, STYLE_DIM, "SERVICE");
+		if (name > 0)
+			top_put(s, y, 23, name, STYLE_DIM, "SERVICE");
 		top_putf(s, y++, 24 + name, 0, STYLE_DIM, "%-11s%8s %8s %6s", "CAUSE", "PEAK/s",
 			 "HALF", "UNFIN");
 	}
