@@ -227,9 +227,14 @@ static __u32 later(__u32 a, __u32 b)
 	return (__s32)(a - b) > 0 ? a : b;
 }
 
-/* The first that either says tells where it stands; a RST or SYN tells nothing. */
-void replay_learn(struct replay_flow *w, const struct replay_seg *s, bool in)
+/*
+ * The first that either says tells where it stands; a RST or SYN tells nothing. What both said
+ * something of is kept, however many tuples a flood makes.
+ */
+void replay_learn(struct replay_flows *f, struct replay_flow *w, const struct replay_seg *s,
+		  bool in)
 {
+	const __u8 both = FLOW_SAID_IN | FLOW_SAID_OUT;
 	__u8 said = in ? FLOW_SAID_IN : FLOW_SAID_OUT;
 
 	if (s->flags & SEG_SYN_FLAG) {
@@ -252,6 +257,8 @@ void replay_learn(struct replay_flow *w, const struct replay_seg *s, bool in)
 		w->rcv_left = s->ack;
 	}
 	w->flags |= said;
+	if ((w->flags & both) == both)
+		flow_state(f, w, SW_ESTABLISHED);
 }
 
 static bool is_near(__u32 a, __u32 b)
@@ -270,21 +277,21 @@ static bool is_older_than_capture(const struct replay_flow *w)
 int replay_settle(struct replay_flows *f, int (*each)(void *arg, const struct replay_flow *w),
 		  void *arg, __u32 *stayed)
 {
-	__u32 next;
 	int err = 0;
 
 	*stayed = 0;
-	for (__u32 at = f->oldest; at && !err; at = next) {
+	for (__u32 at = 1; at < f->count && !err; at++) {
 		struct replay_flow *w = &f->at[at];
 
-		next = w->newer;
+		if (!w->server_port && !w->client_port)
+			continue; /* free */
 		if (!is_older_than_capture(w)) {
+			flow_state(f, w, SW_FREE);
 			forget(f, w);
 			continue;
 		}
 		w->flags = FLOW_OLD;
 		w->rcv_left = w->rcv_nxt;
-		flow_state(f, w, SW_ESTABLISHED);
 		err = each(arg, w);
 		(*stayed)++;
 	}

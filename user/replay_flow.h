@@ -63,7 +63,8 @@ struct replay_flow *replay_find(struct replay_flows *f, const struct replay_seg 
 struct replay_flow *replay_make(struct replay_flows *f, const struct replay_seg *s, bool in);
 
 /* First pass: what goes which way. */
-void replay_learn(struct replay_flow *w, const struct replay_seg *s, bool in);
+void replay_learn(struct replay_flows *f, struct replay_flow *w, const struct replay_seg *s,
+		  bool in);
 /*
  * Between the passes: those that were there before the capture stay, the others go. `each` is
  * called for those that stay.

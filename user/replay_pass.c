@@ -61,7 +61,7 @@ static void look_at(struct replay *r, const struct replay_seg *s, enum way way)
 		r->synacks_ts += s->has_ts;
 	}
 	if (w)
-		replay_learn(w, s, way == WAY_IN);
+		replay_learn(&r->flows, w, s, way == WAY_IN);
 }
 
 static int take_over(void *arg, const struct replay_flow *w)
