@@ -40,6 +40,14 @@ expect_whole() {
 	expect_eq "strange of $1" 0 "$(sum acks_without_handshake)"
 }
 
+# Each packet is of one verdict, or was not run; and of one way.
+expect_adds_up() {
+	expect_eq "verdicts of $1" "$(sum packets)" \
+		"$(jq '.pass + .tx + .drop + .replaced + .not_judged' <<< "$SUM")"
+	expect_eq "ways of $1" "$(sum packets)" \
+		"$(jq '.to_service + .from_service + .no_service' <<< "$SUM")"
+}
+
 # An unguarded server and curl, captured at its device: $T/web.pcap
 capture_web() {
 	local f
@@ -180,6 +188,41 @@ test_limits_and_arming_go_by_the_capture_s_clock() { # O03 @limit=90
 	replayed "$T/syns.pcap" auto
 	expect_eq "not armed" '[]' "$(jq -c .arming <<< "$SUM")"
 	expect_eq "passed in calm" 200 "$(reason pass_calm)"
+}
+
+# Half-open connections end, and with them what they armed.
+test_half_open_connections_leave_as_by_a_daemon_that_runs() { # O03 @limit=90
+	config auto "mode: auto"
+	pcap answered "$T/scan.pcap" 0.25 1400 0
+	replayed "$T/scan.pcap" auto
+	expect_eq "4 SYN/s for 350 s" '[]' "$(jq -c .arming <<< "$SUM")"
+	pcap answered "$T/attack.pcap" 0.0001 3000 120
+	replayed "$T/attack.pcap" auto
+	expect_eq "an attack, then 1 SYN in 2 s" '[true,false]' "$(jq -c '[.arming[].armed]' <<< "$SUM")"
+	expect_adds_up "an attack"
+}
+
+test_clients_that_stall_are_limited_by_the_capture_s_clock() { # O03 @limit=60
+	config stalled "mode: always" "per-source: { stalled: 2 }" "over: drop"
+	pcap stalled "$T/stalled.pcap"
+	replayed "$T/stalled.pcap" stalled
+	expect_eq "SYNs after 4 s and after 34 s" "tx_synack tx_synack drop_limit_stalled tx_synack" \
+		"$(jq -r 'select(.n > 13) | .reason' "$T/rows" | xargs)"
+	# the cookie of a SYN whose answer was lost lives on, though the SYN comes again too soon
+	config rate "mode: always" "per-source: { new: 1, burst: 1 }" "over: drop"
+	pcap again "$T/again.pcap"
+	replayed "$T/again.pcap" rate
+	expect_eq "refused once" 1 "$(reason drop_limit_rate)"
+	expect_eq "made" 2 "$(sum connections_made)"
+}
+
+test_clock_of_a_capture_that_was_set_back_goes_on() { # O03 @limit=60
+	config auto "mode: auto"
+	pcap set_back "$T/back.pcap"
+	replayed "$T/back.pcap" auto
+	expect_eq "armed by 100 SYN/s" '[]' "$(jq -c .arming <<< "$SUM")"
+	expect_eq "passed in calm" 1300 "$(reason pass_calm)"
+	expect_eq "seconds" 12.98 "$(sum seconds)"
 }
 
 test_captures_that_are_broken_are_refused_or_read_as_far_as_they_go() { # O04 @limit=60

@@ -2,11 +2,18 @@
 """Captures made and changed by hand, for netns_replay.sh: no library has all these forms.
 
     pcap.py flood FILE                  one of each kind of a stray segment, many times
-    pcap.py handshakes FILE GAP COUNT   from one client, so many seconds apart, to a server that
-                                        speaks, as it is captured without a guard
+    pcap.py handshakes FILE GAP COUNT [SIZE]    from one client, so many seconds apart, to a server
+                                        that speaks, as it is captured without a guard; the ACK
+                                        has so much data
     pcap.py forged FILE                 one handshake, and segments forged into its connection
     pcap.py syns FILE GAP COUNT         that nobody finishes, each from elsewhere
-    pcap.py convert KIND IN OUT [N]     pcapng, raw, sll, sll2, null; skip or keep N packets;
+    pcap.py answered FILE GAP COUNT REST    the same, by a server; then one in 2 s, so many
+    pcap.py set_back FILE               100 SYN/s, the clock set back by an hour on the way
+    pcap.py stalled FILE                two connections whose client takes nothing, and a third
+    pcap.py again FILE                  a SYN once more, which by then is over a rate of 1:1
+    pcap.py datagrams FILE              of UDP, a segment's last fragment, a segment
+    pcap.py convert KIND IN OUT [N]     pcapng, raw, sll, sll2, null; in: to the server alone;
+                                        skip or keep N packets;
                                         snap to N bytes; cut N bytes off the end; lie: a length
     pcap.py send FILE DEV               its frames out of a device
 """
@@ -101,8 +108,8 @@ def forged(path):
         out.ns += 1_000_000
 
 
-def handshakes(path, gap, count):
-    out, rng = Writer(path), random.Random(2)
+def handshakes(path, gap, count, size=20):
+    out, rng, size = Writer(path), random.Random(2), int(size)
     for n in range(int(count)):
         out.ns = START + int(n * float(gap) * 10**9)
         a, b, port = rng.getrandbits(32), rng.getrandbits(32), 20000 + n
@@ -111,8 +118,9 @@ def handshakes(path, gap, count):
                 (up, SYN, a, 0, SYN_OPTIONS, b""),
                 (down, SYN | ACK, b, a + 1, bytes.fromhex("020405b40402080a") +
                  struct.pack(">II", 77777, 4096) + bytes.fromhex("01030307"), b""),
-                (up, ACK | PSH, a + 1, b + 1, timestamps(4097, 77777), b"twenty bytes of them"),
-                (down, ACK | PSH, b + 1, a + 21, timestamps(77778, 4097), b"hello\n")):
+                (up, ACK | PSH, a + 1, b + 1, timestamps(4097, 77777), b"x" * size),
+                (down, ACK | PSH, b + 1, a + 1 + size, timestamps(77778, 4097), b"hello\n"),
+                (up, ACK, a + 1 + size, b + 7, timestamps(4098, 77778), b""))[:4 + (size > 20)]:
             out.add(segment(*way, flags, seq, ack, options, data))
             out.ns += 1_000_000
     return out, (up, a, b)
@@ -124,6 +132,68 @@ def syns(path, gap, count):
         out.ns = START + int(n * float(gap) * 10**9)
         out.add(segment(f"30.{n >> 16}.{n >> 8 & 255}.{n & 255}", 1024 + n % 60000, SERVER, 80,
                         SYN, n * 7919, 0, SYN_OPTIONS))
+
+
+def answered(path, gap, count, rest):
+    out = Writer(path)
+    times = [int(n * float(gap) * 10**9) for n in range(int(count))]
+    for n, at in enumerate(times + [times[-1] + 2 * 10**9 * n for n in range(1, int(rest) + 1)]):
+        client, port = f"30.{n >> 16}.{n >> 8 & 255}.{n & 255}", 1024 + n % 60000
+        out.ns = START + at
+        out.add(segment(client, port, SERVER, 80, SYN, n * 7919, 0, SYN_OPTIONS))
+        out.ns += 20_000
+        out.add(segment(SERVER, 80, client, port, SYN | ACK, n * 31, n * 7919 + 1))
+
+
+def set_back(path):
+    out = Writer(path)
+    for n in range(1300):
+        out.ns = START + n * 10**7 - (3600 * 10**9 if n >= 300 else 0)
+        out.add(segment(f"30.0.{n >> 8}.{n & 255}", 1024 + n, SERVER, 80, SYN, n * 7919))
+
+
+def asked(up, down):
+    return ((up, SYN, 100, 0, b""), (down, SYN | ACK, 500, 101, b""), (up, ACK, 101, 501, b"GET"),
+            (down, ACK, 501, 104, b"x" * 1000))
+
+
+def stalled(path):
+    out = Writer(path)
+    for n in range(2):
+        up, down = ("10.9.0.1", 20000 + n, SERVER, 80), (SERVER, 80, "10.9.0.1", 20000 + n)
+        for way, flags, seq, ack, data in asked(up, down):
+            out.add(segment(*way, flags, seq, ack, b"", data))
+            out.ns += 1_000_000
+    # whoever takes what there is does not stall
+    up, down = ("10.9.1.1", 20000, SERVER, 80), (SERVER, 80, "10.9.1.1", 20000)
+    for way, flags, seq, ack, data in (*asked(up, down), (up, ACK, 104, 1501, b"")):
+        out.add(segment(*way, flags, seq, ack, b"", data))
+    for wait in (4, 30):
+        out.ns += wait * 10**9
+        for client in ("10.9.0.1", "10.9.1.1"):
+            out.add(segment(client, 21000 + wait, SERVER, 80, SYN, 9000))
+
+
+def again(path):
+    out = Writer(path)
+    up, down = ("10.9.0.1", 20000, SERVER, 80), (SERVER, 80, "10.9.0.1", 20000)
+    for at, way, flags, seq, ack in (
+            (0, (*up[:1], 20001, *up[2:]), SYN, 700, 0),
+            (0.01, (*down[:3], 20001), SYN | ACK, 800, 701), (0.1, up, SYN, 100, 0),
+            (0.2, (*up[:1], 20001, *up[2:]), ACK, 701, 801), (0.3, up, SYN, 100, 0),
+            (0.31, down, SYN | ACK, 500, 101), (3, up, ACK, 101, 501)):
+        out.add(segment(*way, flags, seq, ack), START + int(at * 10**9))
+
+
+def datagrams(path):
+    out = Writer(path)
+    frame = bytearray(segment("10.9.0.1", 20000, SERVER, 80, ACK, 1, 1, b"", b"x" * 400))
+    for proto, offset in ((17, 0), (6, 100), (6, 0)):
+        frame[23] = proto
+        frame[20:22] = struct.pack(">H", offset)
+        frame[24:26] = bytes(2)
+        frame[24:26] = struct.pack(">H", checksum(bytes(frame[14:34])))
+        out.add(bytes(frame))
 
 
 def block(kind, body):
@@ -162,6 +232,11 @@ def convert(kind, source, target, number="0"):
         to_pcapng(target, packets)
     elif kind in ("raw", "sll", "sll2", "null"):
         to_link(kind, target, packets)
+    elif kind == "in":
+        out = Writer(target)
+        for ns, data, length in packets:
+            if data[26:30] != socket.inet_aton(SERVER):
+                out.add(data, ns, length)
     elif kind == "cut":
         with open(source, "rb") as f, open(target, "wb") as out:
             out.write(f.read()[:-number])
@@ -183,5 +258,6 @@ def send(path, device):
 
 
 if __name__ == "__main__":
-    dict(flood=flood, forged=forged, handshakes=handshakes, syns=syns, convert=convert,
+    dict(flood=flood, forged=forged, handshakes=handshakes, syns=syns, answered=answered,
+         set_back=set_back, stalled=stalled, again=again, datagrams=datagrams, convert=convert,
          send=send)[sys.argv[1]](*sys.argv[2:])

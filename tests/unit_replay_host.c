@@ -126,6 +126,55 @@ TEST(what_a_capture_lost_is_taken_as_sent_within_reason, "O01")
 	replay_flows_free(&flows);
 }
 
+TEST(half_open_connection_is_given_up, "O03")
+{
+	struct replay_seg syn = said(S, 1000, 0, 0);
+	struct replay_flow *w;
+	__u64 now = SECOND_NS;
+
+	REQUIRE(!replay_flows_new(&flows, 4));
+	w = replay_make(&flows, &syn, true);
+	REQUIRE(w);
+	IN(S, 0, 0, 0);
+	OUT(S | A, 0, 1, 0);
+	now += 31 * SECOND_NS;
+	OUT(S | A, 0, 1, 0); /* again */
+	CHECK(!replay_expired(w, SECOND_NS + 62 * SECOND_NS));
+	CHECK(replay_expired(w, SECOND_NS + 63 * SECOND_NS));
+	replay_flows_free(&flows);
+}
+
+/* RFC 6429: for 6 s nothing is acknowledged of what was sent, or the window stays shut. */
+TEST(client_that_takes_nothing_stalls, "O03")
+{
+	__u64 now = SECOND_NS;
+	struct replay_flow *w = opened(now);
+	struct replay_seg shut = said(A, 1001, 2101, 0);
+
+	OUT(A, 1, 1, 0);
+	CHECK(!replay_stalled(w, now + 99 * SECOND_NS)); /* there was nothing to take */
+	OUT(A, 1, 1, 50);
+	OUT(A, 51, 1, 50);
+	CHECK(!replay_stalled(w, now + 6 * SECOND_NS));
+	CHECK(replay_stalled(w, now + 7 * SECOND_NS));
+	now += 5 * SECOND_NS;
+	IN(A, 1, 51, 0); /* half of it */
+	CHECK(!replay_stalled(w, now + 6 * SECOND_NS));
+	CHECK(replay_stalled(w, now + 7 * SECOND_NS));
+	now += SECOND_NS;
+	shut.window = 0;
+	replay_in(&flows, w, &shut, now);
+	CHECK(!replay_stalled(w, now + 99 * SECOND_NS)); /* perhaps there is nothing more */
+	OUT(A, 100, 1, 0);                               /* there is: it asks for the window */
+	now += 4 * SECOND_NS;
+	replay_in(&flows, w, &shut, now);
+	OUT(A, 100, 1, 0);
+	CHECK(replay_stalled(w, now + 3 * SECOND_NS));
+	IN(A, 1, 101, 0); /* it opens */
+	CHECK(!replay_stalled(w, now + 99 * SECOND_NS));
+	replay_flows_free(&flows);
+}
+
 /* --- the table ---------------------------------------------------------------------------- */
 
 static struct replay_seg from_port(__u16 port, __u8 flags)

@@ -80,6 +80,7 @@ int cmd_replay(const struct opts *o, int argc, char **argv)
 		err = probe_require_capabilities("replay");
 	if (!err)
 		err = end(r, replay(r, &c));
+	replay_sweep_close(&r->sweep);
 	replay_close(&r->guard);
 	replay_flows_free(&r->flows);
 	replay_read_close(&r->capture);

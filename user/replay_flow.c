@@ -190,6 +190,15 @@ struct replay_flow *replay_find(struct replay_flows *f, const struct replay_seg 
 	return &f->at[at];
 }
 
+struct replay_flow *replay_find_conn(struct replay_flows *f, const struct sw_conn *c)
+{
+	struct replay_seg s = { .sport = c->client_port, .dport = c->server_port };
+
+	memcpy(s.src, c->client, sizeof(s.src));
+	memcpy(s.dst, c->server, sizeof(s.dst));
+	return replay_find(f, &s, true);
+}
+
 struct replay_flow *replay_make(struct replay_flows *f, const struct replay_seg *s, bool in)
 {
 	struct replay_flow *w = replay_find(f, s, in);

@@ -34,14 +34,17 @@ struct replay_flow {
 	__u8 client_scale;
 	bool client_asks; /* for scales */
 	bool has_ts;
-	bool fin_waits;              /* the client's FIN came before what is in front of it */
+	bool fin_waits; /* the client's FIN came before what is in front of it */
+	__u32 client_isn;
 	__u32 cookie_isn, cookie_ts; /* of the guard's SYN-ACK */
 	__u64 cookie_ns;
 	struct replay_shift shift; /* of what the client sends: ack, tsecr */
 	__u32 rcv_nxt, rcv_left, rcv_end, rcv_wnd;
 	__u32 snd_una, snd_nxt, acked, client_wnd;
 	__u32 client_fin, ts_recent;
-	__u64 since_ns; /* TIME-WAIT */
+	__u64 since_ns; /* TIME-WAIT, SYN-RECEIVED */
+	__u64 waits_ns; /* since when the client has taken nothing of what there is; 0: it has all */
+	bool shut;      /* its window */
 };
 
 struct replay_flows {
@@ -59,6 +62,8 @@ int replay_flows_new(struct replay_flows *f, __u32 idle_max);
 void replay_flows_free(struct replay_flows *f);
 /* Towards the server (`in`) or from it; NULL: there is none. It counts as used. */
 struct replay_flow *replay_find(struct replay_flows *f, const struct replay_seg *s, bool in);
+/* The same, of an entry of the guard's tables. */
+struct replay_flow *replay_find_conn(struct replay_flows *f, const struct sw_conn *c);
 /* The same, made if there is none; NULL: no memory. */
 struct replay_flow *replay_make(struct replay_flows *f, const struct replay_seg *s, bool in);
 

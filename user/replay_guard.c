@@ -30,9 +30,13 @@ static const struct {
 	enum map_id id;
 	const char *name;
 } own_maps[] = {
-	{ MAP_SERVICES, "sw_services" }, { MAP_PORTS, "sw_ports" }, { MAP_PREFIXES, "sw_prefixes" },
-	{ MAP_SETTINGS, "sw_settings" }, { MAP_KEYS, "sw_keys" },   { MAP_KEYSCHED, "sw_keysched" },
+	{ MAP_SERVICES, "sw_services" }, { MAP_PORTS, "sw_ports" },
+	{ MAP_PREFIXES, "sw_prefixes" }, { MAP_SETTINGS, "sw_settings" },
+	{ MAP_KEYS, "sw_keys" },         { MAP_KEYSCHED, "sw_keysched" },
 	{ MAP_EVENTS, "sw_events" },     { MAP_LISTS, "sw_lists" },
+	{ MAP_CONNS, "sw_conns" },       { MAP_HALF, "sw_half" },
+	{ MAP_GAUGES, "sw_gauges" },     { MAP_TABLES, "sw_tables" },
+	{ MAP_SOURCES, "sw_sources" },   { MAP_SUSPECT, "sw_suspect" },
 };
 
 /* --- the namespace ------------------------------------------------------------------------ */
@@ -101,6 +105,7 @@ static int load(struct replay_guard *rg, enum sw_engine engine, __u32 connection
 	boot->mark |= 1;
 	boot->engine = rg->g.engine = engine;
 	tables_size(boot, connections);
+	rg->g.boot = *boot;
 	bpf_program__set_autoload(rg->skel->progs.sw_tc_in, engine == SW_ENGINE_REQSK);
 	bpf_program__set_autoload(rg->skel->progs.sw_adopt, false);
 	if (!err)

@@ -5,6 +5,8 @@
 #include "replay_host.h"
 
 #define TIME_WAIT_NS 60000000000ULL /* TCP_TIMEWAIT_LEN */
+#define SYNACKS_NS   63000000000ULL /* tcp_synack_retries, 5: 1 s, doubled each time */
+#define STALLED_NS   6200000000ULL  /* TCP_RTO_MIN, 200 ms, doubled SW_STALLED_BACKOFF times */
 #define UNKNOWN_WND  (1U << 26)     /* larger than any that is in use */
 #define LEAST_FLIGHT (1U << 20)     /* as bpf/track.h has it */
 #define LONG_AGO     0x40000000     /* as bpf/oracle.h has it */
@@ -63,7 +65,14 @@ bool replay_hole(struct replay_flow *w, const struct replay_seg *s)
 
 bool replay_expired(const struct replay_flow *w, __u64 now_ns)
 {
-	return w->state == SW_TIME_WAIT && now_ns - w->since_ns >= TIME_WAIT_NS;
+	return (w->state == SW_TIME_WAIT && now_ns - w->since_ns >= TIME_WAIT_NS) ||
+	       (w->state == SW_SYN_RECEIVED && now_ns - w->since_ns >= SYNACKS_NS);
+}
+
+bool replay_stalled(const struct replay_flow *w, __u64 now_ns)
+{
+	return w->state >= SW_ESTABLISHED && w->state < SW_TIME_WAIT && w->waits_ns &&
+	       now_ns - w->waits_ns >= STALLED_NS;
 }
 
 /* Window scales hold if both sides ask for them (RFC 7323 2.2); the SYN-ACK's own is not scaled. */
@@ -84,6 +93,9 @@ void replay_note_syn(struct replay_flow *w, const struct replay_seg *s)
 	w->flags &= (__u8) ~(FLOW_REFUSED | FLOW_OLD);
 	w->fin_waits = false;
 	w->acked = 0;
+	w->waits_ns = 0;
+	w->shut = false;
+	w->client_isn = s->seq;
 }
 
 /* Data and FIN; whatever is ahead of its turn waits for the server's word. */
@@ -125,7 +137,11 @@ static __u8 take_ack(struct replay_flow *w, __u8 state, const struct replay_seg 
 {
 	if (is_after(s->ack, w->snd_nxt))
 		return state;
+	w->shut = !s->window;
+	if (s->ack == w->snd_nxt && (!w->shut || is_after(s->ack, w->snd_una)))
+		w->waits_ns = 0;
 	if (is_after(s->ack, w->snd_una)) {
+		w->waits_ns = w->waits_ns ? now_ns : 0;
 		w->acked += s->ack - w->snd_una;
 		w->acked = w->acked > LONG_AGO ? LONG_AGO : w->acked;
 		w->snd_una = s->ack;
@@ -202,12 +218,14 @@ __u8 replay_next_in(struct replay_flow *w, const struct replay_seg *s, __u64 now
 	return state == SW_FREE ? state : take_fin(w, state, now_ns);
 }
 
-static __u8 synack_out(struct replay_flow *w, const struct replay_seg *s)
+static __u8 synack_out(struct replay_flow *w, const struct replay_seg *s, __u64 now_ns)
 {
 	bool anew = w->state == SW_FREE || w->state == SW_TIME_WAIT || w->state == SW_SYN_SENT;
 
 	if (!anew && w->state != SW_SYN_RECEIVED)
 		return w->state;
+	if (anew)
+		w->since_ns = now_ns;
 	replay_window(w, s);
 	w->rcv_nxt = w->rcv_left = s->ack;
 	w->rcv_end = s->ack + s->window;
@@ -225,13 +243,23 @@ static __u8 syn_out(struct replay_flow *w, const struct replay_seg *s)
 	return w->state == SW_FREE || w->state == SW_TIME_WAIT ? SW_SYN_SENT : w->state;
 }
 
+/* For an ACK, or to send at all: a probe of a window that is shut (RFC 9293 3.8.6.1). */
+static void note_waiting(struct replay_flow *w, const struct replay_seg *s, __u64 now_ns)
+{
+	bool is_sent = s->payload || s->flags & SEG_FIN_FLAG;
+	bool is_probe = w->shut && s->seq + 1 == w->snd_una;
+
+	if (!w->waits_ns && (is_probe || (is_sent && w->snd_nxt != w->snd_una)))
+		w->waits_ns = now_ns;
+}
+
 __u8 replay_next_out(struct replay_flow *w, const struct replay_seg *s, __u64 now_ns)
 {
 	__u32 wnd = (__u32)s->window << w->scale, end = s->seq + s->payload;
 	__u8 state = w->state;
 
 	if (s->flags & SEG_SYN_FLAG)
-		return s->flags & SEG_ACK_FLAG ? synack_out(w, s) : syn_out(w, s);
+		return s->flags & SEG_ACK_FLAG ? synack_out(w, s, now_ns) : syn_out(w, s);
 	if (s->flags & SEG_RST_FLAG || state == SW_FREE)
 		return SW_FREE;
 	/* what it acknowledges it has, though the capture lost it */
@@ -246,10 +274,10 @@ __u8 replay_next_out(struct replay_flow *w, const struct replay_seg *s, __u64 no
 	state = take_fin(w, state, now_ns);
 	if (state == SW_SYN_RECEIVED && s->payload)
 		state = SW_ESTABLISHED;
-	w->snd_nxt = later(w->snd_nxt, end);
+	w->snd_nxt = later(w->snd_nxt, end + !!(s->flags & SEG_FIN_FLAG));
+	note_waiting(w, s, now_ns);
 	if (!(s->flags & SEG_FIN_FLAG))
 		return state;
-	w->snd_nxt = later(w->snd_nxt, end + 1);
 	return state == SW_ESTABLISHED || state == SW_SYN_RECEIVED ? SW_FIN_WAIT_1 :
 	       state == SW_CLOSE_WAIT                              ? SW_LAST_ACK :
 								     state;

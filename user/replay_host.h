@@ -15,8 +15,10 @@ void replay_view(const struct replay_flow *w, struct sw_replay_view *v);
  * within the client's window. True: so it was.
  */
 bool replay_hole(struct replay_flow *w, const struct replay_seg *s);
-/* TIME-WAIT is over. */
+/* TIME-WAIT is over, or the client has not answered any SYN-ACK. */
 bool replay_expired(const struct replay_flow *w, __u64 now_ns);
+/* Its client has taken nothing for so long that sw_adopt would call it stalled. */
+bool replay_stalled(const struct replay_flow *w, __u64 now_ns);
 /* The SYN that begins it. */
 void replay_note_syn(struct replay_flow *w, const struct replay_seg *s);
 /* The ACK that opens it. */

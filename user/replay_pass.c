@@ -105,6 +105,7 @@ int replay_look(struct replay *r)
 	err = replay_listen(&r->guard, open, r->synacks_ts || !r->synacks || !r->syns_ts);
 	r->begin_ns = clock_ns(CLOCK_MONOTONIC);
 	r->guard.io->now_ns = r->begin_ns;
+	r->newest_ns = r->first_ns;
 	if (!err)
 		err = replay_settle(&r->flows, take_over, r, &stayed);
 	r->sum.old = err ? 0 : stayed;
@@ -129,7 +130,8 @@ static int after_in(struct replay *r, struct replay_row *row, struct replay_seg 
 	if (!w)
 		return 0;
 	if (!res->would && !strcmp(verdict, "drop")) {
-		if (is_syn && w->state == SW_FREE)
+		/* a cookie that is out still counts */
+		if (is_syn && w->state == SW_FREE && !(w->flags & FLOW_ANSWERED))
 			w->flags = FLOW_BEGUN | FLOW_REFUSED;
 	} else if (!res->would && !strcmp(verdict, "tx")) {
 		replay_parse(res->out, res->out_len, &out);
@@ -225,13 +227,30 @@ static int run_out(struct replay *r, struct replay_frame *f, struct replay_row *
 	return err;
 }
 
-/* The clock of a capture may go back, as packets of several queues do; the programs' does not. */
+/*
+ * The clock of a capture may go back: by a little, as packets of several queues do, or because it
+ * was set, or files were put one behind the other. The programs' never does, and goes on by what
+ * passes from one packet to the next of those that are behind.
+ */
+#define CLOCK_SET_NS 1000000000ULL
+#define CLOCK_MAX_NS (1ULL << 62) /* longer than any capture: nothing overflows */
+
 static void set_clock(struct replay *r, const struct replay_frame *f)
 {
-	__u64 now = r->begin_ns + (f->ns > r->first_ns ? f->ns - r->first_ns : 0);
+	bool is_behind = f->ns < r->newest_ns && r->newest_ns - f->ns > CLOCK_SET_NS;
+	__u64 *newest = is_behind ? &r->behind_ns : &r->newest_ns;
 
-	if (now > r->guard.io->now_ns)
-		r->guard.io->now_ns = now;
+	if (!is_behind)
+		r->behind_ns = 0;
+	else if (!r->behind_ns || (f->ns < r->behind_ns && r->behind_ns - f->ns > CLOCK_SET_NS))
+		r->behind_ns = f->ns;
+	if (f->ns > *newest) {
+		__u64 step = f->ns - *newest;
+
+		r->guard.io->now_ns += step < CLOCK_MAX_NS ? step : 0;
+		*newest = f->ns;
+	}
+	r->wall_ns = f->ns;
 }
 
 static int run_one(struct replay *r, struct replay_frame *f, struct replay_row *row)
@@ -274,7 +293,7 @@ static void on_event(void *arg, const struct sw_event *e)
 		return;
 	if (r->sum.armings < REPLAY_ARMINGS)
 		r->sum.arming[r->sum.armings] = (struct replay_arming){
-			.ns = r->first_ns + (e->time_ns - r->begin_ns),
+			.ns = r->wall_ns,
 			.armed = e->kind == SW_EVENT_ARMED,
 			.cause = e->table,
 			.service = e->service,
@@ -288,13 +307,20 @@ int replay_through(struct replay *r)
 	struct replay_frame f;
 	int err = replay_events(&r->guard, on_event, r);
 
+	if (!err)
+		err = replay_sweep_open(&r->sweep, &r->guard);
 	while (!err && replay_next(&r->capture, &f)) {
 		struct replay_row row = { .n = r->sum.packets + 1, .ns = f.ns, .len = f.len };
 
 		set_clock(r, &f);
-		err = f.len ? run_one(r, &f, &row) : 0;
-		if (!f.len)
+		replay_sweep(&r->sweep, &r->guard, &r->flows, r->guard.io->now_ns);
+		if (f.len) {
+			err = run_one(r, &f, &row);
+		} else {
+			row.len = f.wire;
 			row.skip = SKIP_ODD;
+			r->sum.no_service++;
+		}
 		replay_events_read(&r->guard);
 		replay_add(&r->sum, &row);
 		replay_show(&r->guard, &row, r->json);
@@ -302,5 +328,6 @@ int replay_through(struct replay *r)
 			break;
 	}
 	r->sum.forgotten = r->flows.forgotten;
+	r->sum.took_ns = r->guard.io->now_ns - r->begin_ns;
 	return err;
 }

@@ -184,6 +184,7 @@ int replay_next(struct replay_capture *c, struct replay_frame *f)
 		return 0;
 	}
 	f->data = frame_bytes;
+	f->wire = h->len;
 	f->ns = (__u64)h->ts.tv_sec * 1000000000ULL + (__u64)h->ts.tv_usec; /* asked for in ns */
 	if (make_frame(c->link, h, data, f))
 		f->len = f->captured = 0;

@@ -29,6 +29,7 @@ struct replay_frame {
 	__u8 *data;     /* room for REPLAY_FRAME_MAX, good until the next one */
 	__u32 len;      /* with the Ethernet header */
 	__u32 captured; /* of len; the rest is zeros */
+	__u32 wire;     /* as the capture has it; len is 0 if that is none of a packet */
 };
 
 /* `path`: "-" is stdin. Errors are logged. */

@@ -134,9 +134,6 @@ void replay_add(struct replay_sum *sum, const struct replay_row *row)
 	sum->packets++;
 	sum->bytes += row->len;
 	sum->cut += row->cut;
-	if (!sum->first_ns)
-		sum->first_ns = row->ns;
-	sum->last_ns = row->ns > sum->last_ns ? row->ns : sum->last_ns;
 	if (row->skip) {
 		sum->skipped[row->skip]++;
 		return;
@@ -238,7 +235,7 @@ static void sum_json(const struct replay_guard *rg, const struct replay_sum *sum
 	json_object(&j, "summary");
 	json_u64(&j, "packets", sum->packets);
 	json_u64(&j, "bytes", sum->bytes);
-	json_time(&j, "seconds", sum->last_ns - sum->first_ns);
+	json_time(&j, "seconds", sum->took_ns);
 	json_str(&j, "engine", text_engine_name(rg->g.engine));
 	json_u64(&j, "to_service", sum->to_service);
 	json_u64(&j, "from_service", sum->from_service);
@@ -314,7 +311,7 @@ static void sum_text(const struct replay_guard *rg, const struct replay_sum *sum
 	char count[TEXT_COUNT];
 
 	printf("\n%s packets in %.3f s, engine %s\n", text_count(sum->packets, count),
-	       (double)(sum->last_ns - sum->first_ns) / 1e9, text_engine_name(rg->g.engine));
+	       (double)sum->took_ns / 1e9, text_engine_name(rg->g.engine));
 	print_reasons(rg, sum);
 	print_arming(rg, sum);
 	print_if(v.pass, "passed");

@@ -40,7 +40,8 @@ struct replay_sum {
 	struct {
 		__u64 packets, would;
 	} count[SW_MAX_SERVICES][SW_REASON_MAX];
-	__u64 packets, bytes, first_ns, last_ns;
+	__u64 packets, bytes;
+	__u64 took_ns; /* by the programs' clock */
 	__u64 to_service, from_service, no_service;
 	__u64 skipped[SKIP_KINDS];
 	__u64 unseen;  /* left, and the program has nothing to learn of such */
