@@ -112,6 +112,45 @@ test_payload_that_was_not_captured_is_taken_as_right() { # O01 @limit=60
 	expect_eq "said to be without payload" 5 "$(sum payload_not_captured)"
 }
 
+test_what_is_cut_behind_its_headers_is_judged() { # O04 @limit=60
+	pcap datagrams "$T/whole"
+	config always "mode: always"
+	replayed "$T/whole" always
+	expect_eq "whole" "pass_not_tcp pass_fragment drop_cookie" "$(jq -r 'select(.n) | .reason' "$T/rows" | xargs)"
+	pcap convert snap "$T/whole" "$T/cut" 60
+	replayed "$T/cut" always
+	expect_eq "cut" "pass_not_tcp pass_fragment drop_cookie" "$(jq -r 'select(.n) | .reason' "$T/rows" | xargs)"
+	expect_adds_up "a cut capture"
+	pcap convert snap "$T/whole" "$T/cut" 36
+	replayed "$T/cut" always
+	expect_eq "cut within headers" "cut pass_fragment cut" "$(jq -r 'select(.n) | .reason' "$T/rows" | xargs)"
+}
+
+# As a card that merges segments, or a sender that leaves cutting to it, has them captured.
+test_data_beyond_a_frame_ends_a_handshake() { # O01 @limit=60
+	config always "mode: always"
+	pcap handshakes "$T/merged.pcap" 0.1 5 20000
+	replayed "$T/merged.pcap" always
+	expect_whole "segments of 20 kB" 5
+	expect_adds_up "segments of 20 kB"
+}
+
+test_server_that_was_not_captured_is_taken_to_answer() { # O01 @limit=60
+	local mode
+	pcap handshakes "$T/h.pcap" 0.1 5 200
+	pcap convert in "$T/h.pcap" "$T/in.pcap"
+	for mode in always auto monitor; do
+		config $mode "mode: $mode"
+		replayed "$T/in.pcap" $mode
+		expect_eq "packets, mode $mode" 15 "$(sum packets)"
+		expect_eq "dropped of one way, mode $mode" 0 "$(sum drop)"
+		expect_eq "would be dropped, mode $mode" 0 "$(sum would_drop)"
+		expect_eq "connections of one way, mode $mode" 5 "$(sum connections_made)"
+		expect_eq "said to be guessed, mode $mode" 10 "$(sum acks_of_lost)"
+		expect_adds_up "one way, mode $mode"
+	done
+}
+
 test_segments_forged_into_a_connection_are_judged_by_its_numbers() { # O02 @limit=60
 	pcap forged "$T/forged.pcap"
 	config always "mode: always"

@@ -12,6 +12,7 @@
 #define VLANS      2
 #define EXTENSIONS 8
 #define CHECK_AT   16 /* in the TCP header */
+#define PORTS_LEN  4  /* what the programs look at behind the header of IP, if it is not TCP */
 
 static __u16 get16(const __u8 *at)
 {
@@ -92,11 +93,20 @@ static void parse_ipv4(const __u8 *frame, __u32 len, __u32 l3, struct replay_seg
 	memcpy(&s->src[3], ip + 12, 4);
 	memcpy(&s->dst[3], ip + 16, 4);
 	s->is_ip = true;
+	s->l3 = l3;
+	s->is_other = (ip[9] != IPPROTO_TCP && l3 + ihl + PORTS_LEN <= len) ||
+		      get16(ip + 6) & 0x1fff;
 	if (ip[9] != IPPROTO_TCP || ihl < 20 || total < ihl || get16(ip + 6) & 0x3fff)
 		return;
 	s->l4 = l3 + ihl;
 	s->l4_len = total - ihl;
 	parse_tcp(frame, len, s);
+}
+
+/* Whose length stands in their second byte, and is no fragment's. */
+static bool is_extension(__u8 next)
+{
+	return next == 0 || next == 43 || next == 60;
 }
 
 static void parse_ipv6(const __u8 *frame, __u32 len, __u32 l3, struct replay_seg *s)
@@ -111,13 +121,16 @@ static void parse_ipv6(const __u8 *frame, __u32 len, __u32 l3, struct replay_seg
 	memcpy(s->src, ip + 8, 16);
 	memcpy(s->dst, ip + 24, 16);
 	s->is_ip = true;
+	s->l3 = l3;
 	next = ip[6];
-	for (int i = 0; i < EXTENSIONS && (next == 0 || next == 43 || next == 60); i++) {
+	for (int i = 0; i < EXTENSIONS && is_extension(next); i++) {
 		if (at + 8 > len)
 			return;
 		next = frame[at];
 		at += (frame[at + 1] + 1U) * 8;
 	}
+	s->is_other = next != IPPROTO_TCP && next != IPPROTO_FRAGMENT && next != IPPROTO_MH &&
+		      !is_extension(next) && at + PORTS_LEN <= len;
 	if (next != IPPROTO_TCP || at >= end)
 		return;
 	s->l4 = at;
@@ -220,4 +233,13 @@ void replay_move(__u8 *frame, struct replay_seg *s, const struct replay_shift *b
 		s->tsval = get32(frame + s->ts_at);
 		s->tsecr = get32(frame + s->ts_at + 4);
 	}
+}
+
+__u32 replay_shorten(__u8 *frame, const struct replay_seg *s)
+{
+	__u32 len = s->l4 + s->doff;
+	bool v4 = frame[s->l3] >> 4 == 4;
+
+	put16(frame + s->l3 + (v4 ? 2 : 4), (__u16)(len - s->l3 - (v4 ? 0 : 40)));
+	return len;
 }

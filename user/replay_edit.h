@@ -19,7 +19,8 @@
 struct replay_seg {
 	__be32 src[4], dst[4]; /* v4-mapped; all zero: no IP */
 	bool is_ip;
-	bool is_tcp; /* ports and all that follows, whole and in the first fragment */
+	bool is_tcp;   /* ports and all that follows, whole and in the first fragment */
+	bool is_other; /* surely none, by headers that are all there */
 	bool has_ts;
 	bool has_ws;
 	bool has_sack; /* blocks */
@@ -27,6 +28,7 @@ struct replay_seg {
 	__u8 flags;
 	__u8 ws;
 	__u16 window;     /* as on the wire */
+	__u32 l3;         /* offset of the IP header */
 	__u32 l4, l4_len; /* offset of the TCP header, header and payload by the IP header */
 	__u32 doff;       /* bytes */
 	__u32 payload;
@@ -49,5 +51,8 @@ void replay_move(__u8 *frame, struct replay_seg *s, const struct replay_shift *b
 
 /* The right checksum, for a segment whose payload the capture has cut off. */
 void replay_checksum(__u8 *frame, const struct replay_seg *s);
+
+/* Takes the payload off, in the length of the IP header too: how long the frame is then. */
+__u32 replay_shorten(__u8 *frame, const struct replay_seg *s);
 
 #endif /* SW_REPLAY_EDIT_H */

@@ -350,6 +350,29 @@ void replay_replaced(struct replay_flow *w, const struct replay_seg *synack, __u
 	replay_window(w, synack);
 }
 
+bool replay_unheard(struct replay_flows *f, struct replay_flow *w, const struct replay_seg *s,
+		    __u64 now_ns)
+{
+	struct replay_seg synack = {
+		.flags = SEG_SYN_FLAG | SEG_ACK_FLAG,
+		.seq = s->ack - 1,
+		.ack = s->seq,
+		.has_ts = s->has_ts,
+		.tsval = s->tsecr,
+	};
+
+	if (w->state != SW_FREE || (w->flags & (FLOW_BEGUN | FLOW_REFUSED)) != FLOW_BEGUN ||
+	    (s->flags & (SEG_ACK_FLAG | SEG_SYN_FLAG | SEG_RST_FLAG)) != SEG_ACK_FLAG ||
+	    s->seq != w->client_isn + 1)
+		return false;
+	if (w->flags & FLOW_ANSWERED)
+		replay_replaced(w, &synack, w->cookie_ns);
+	else
+		replay_out(f, w, &synack, now_ns);
+	w->flags |= FLOW_OLD;
+	return true;
+}
+
 void replay_opened(struct replay_flows *f, struct replay_flow *w, const struct replay_seg *ack)
 {
 	replay_begin(w, ack);

@@ -20,7 +20,7 @@ enum replay_flag {
 	FLOW_REFUSED = 1 << 3,  /* by the guard: what follows it would not be */
 	FLOW_SAID_IN = 1 << 4,  /* acknowledged something, see replay_learn() */
 	FLOW_SAID_OUT = 1 << 5,
-	FLOW_OLD = 1 << 6, /* older than the capture: windows are not known */
+	FLOW_OLD = 1 << 6, /* windows are not known: older than the capture, or one side is */
 };
 
 struct replay_flow {
@@ -82,6 +82,12 @@ void replay_answered(struct replay_flow *w, const struct replay_seg *syn,
 		     const struct replay_seg *synack, __u64 now_ns);
 /* The server's own SYN-ACK in its place: by how much they differ. */
 void replay_replaced(struct replay_flow *w, const struct replay_seg *synack, __u64 now_ns);
+/*
+ * Of a server whose side nobody captured: the ACK that follows the SYN tells of its SYN-ACK. True:
+ * so it was.
+ */
+bool replay_unheard(struct replay_flows *f, struct replay_flow *w, const struct replay_seg *s,
+		    __u64 now_ns);
 /* The handshake is handed to the host. */
 void replay_opened(struct replay_flows *f, struct replay_flow *w, const struct replay_seg *ack);
 /* A segment, moved already, that reached the host, or left it. True: a connection is made by it. */

@@ -50,6 +50,7 @@ static void look_at(struct replay *r, const struct replay_seg *s, enum way way)
 	struct replay_flow *w = replay_make(&r->flows, s, way == WAY_IN);
 	__u32 port = ntohs(way == WAY_IN ? s->dport : s->sport);
 
+	r->spoke[port] |= way == WAY_OUT;
 	if (way == WAY_IN) {
 		r->asked[port] = true;
 		r->syns_ts += (s->flags & both) == SEG_SYN_FLAG && s->has_ts;
@@ -144,7 +145,8 @@ static int after_in(struct replay *r, struct replay_row *row, struct replay_seg 
 			static __u8 copy[sizeof(r->guard.out)];
 
 			memcpy(copy, res->out, res->out_len);
-			err = replay_run(&r->guard, SW_HOOK_TC_IN, copy, res->out_len, &tc);
+			err = replay_run(&r->guard, SW_HOOK_TC_IN, copy, replay_shorten(copy, &out),
+					 &tc);
 			row->tc = tc.reason;
 		}
 		if (tc.reason == SW_TC_HANDED_OVER) {
@@ -180,10 +182,12 @@ static int run_in(struct replay *r, struct replay_frame *f, struct replay_row *r
 
 	memset(&io->view, 0, sizeof(io->view));
 	if (w) {
-		if (w->flags & FLOW_SHIFTED && !(s->flags & SEG_SYN_FLAG))
-			replay_move(f->data, s, &w->shift);
 		if (replay_expired(w, io->now_ns))
 			replay_ended(&r->flows, w);
+		if (!r->spoke[ntohs(s->dport)])
+			r->sum.holes += replay_unheard(&r->flows, w, s, io->now_ns);
+		if (w->flags & FLOW_SHIFTED && !(s->flags & SEG_SYN_FLAG))
+			replay_move(f->data, s, &w->shift);
 		r->sum.holes += replay_hole(w, s);
 		replay_view(w, &io->view);
 	}
@@ -266,7 +270,7 @@ static int run_one(struct replay *r, struct replay_frame *f, struct replay_row *
 	r->sum.from_service += way == WAY_OUT;
 	r->sum.no_service += way == WAY_NONE;
 	if (f->captured < f->len) {
-		if (!f->captured || (s.is_ip && !s.is_tcp)) {
+		if (!f->captured || (s.is_ip && !s.is_tcp && !s.is_other)) {
 			row->skip = SKIP_CUT;
 			return 0;
 		}

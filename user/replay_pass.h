@@ -22,6 +22,7 @@ struct replay {
 	__u64 seen;                 /* packets of the first pass */
 	/* by port of the server, host order */
 	bool asked[REPLAY_PORTS], refuses[REPLAY_PORTS], answers[REPLAY_PORTS];
+	bool spoke[REPLAY_PORTS]; /* at all */
 	__u64 syns_ts, synacks, synacks_ts;
 };
 
