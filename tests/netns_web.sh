@@ -142,6 +142,12 @@ test_reach_needs_a_token() { # O02
 	sv curl -s -m 2 http://127.0.0.1:9858/healthz || true
 	wait_until 5 grep -q "there is no token" "$T/activate" || fail "$(cat "$T/activate")"
 	stop "$STARTED"
+	# the one that can be reached is named, wherever it stands
+	start server "$T/activate" systemd-socket-activate -l 0.0.0.0:9858 -l '[::1]:9857' "$SW_BIN" web
+	wait_until 5 listening server 9858
+	sv curl -s -m 2 http://127.0.0.1:9858/healthz || true
+	wait_until 5 grep -q "http://0.0.0.0:9858/ can be reached" "$T/activate" || fail "$(cat "$T/activate")"
+	stop "$STARTED"
 }
 
 test_socket_of_the_service_manager() { # O02
@@ -151,6 +157,7 @@ test_socket_of_the_service_manager() { # O02
 	wait_until 5 listening server 9857
 	expect_eq "over IPv4" ok "$(get healthz)"
 	expect_eq "over IPv6" ok "$(sv curl -s -g -m 5 'http://[::1]:9857/healthz')"
+	expect_in "both are told" "listening on http://127.0.0.1:9857/, http://[::1]:9857/" "$(cat "$T/activate")"
 	stop "$STARTED"
 }
 
@@ -230,6 +237,16 @@ test_page_shows_the_counters() { # O04 @limit=150
 	wait_until 30 grep -q shown "$T/page" || fail "$(cat "$T/page")"
 	daemon_down
 	wait "$page" || fail "page without a daemon: $(cat "$T/page")"
+	web_down
+}
+
+test_page_with_answers_made_up() { # O04 @limit=90
+	need chromium
+	new_ns server
+	mount -t tmpfs tmpfs /mnt
+	web_up --socket $SOCKET
+	sv "$PYTHON" "$HERE/page_made.py" $WEB_URL > "$T/said" || fail "$(cat "$T/said")"
+	say "$(cat "$T/said")"
 	web_down
 }
 
