@@ -300,4 +300,30 @@ test_units_serve_under_systemd() { # O02 @limit=90
 	container_down
 }
 
+# web_drop_in UNIT: what its comment tells to put there, as a drop-in
+web_drop_in() {
+	local root=$T/root
+	mkdir -p "$root/etc/systemd/system/$1.d"
+	sed -n "s,^#\t,,p" "$HERE/../deploy/$1" | sed 's,/usr/local/sbin/,/opt/sbin/,' |
+		(echo "[$2]"; cat) > "$root/etc/systemd/system/$1.d/reach.conf"
+}
+
+test_units_as_their_comments_say() { # O02 @limit=90
+	local token=t0ken-Of-twenty-signs
+	net_up
+	web_root
+	# a host without IPv6
+	sv sysctl -q -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.lo.disable_ipv6=1
+	(umask 027; echo $token > "$T/root/etc/synwarden/web.token")
+	web_drop_in synwarden-web.service Service
+	web_drop_in synwarden-web.socket Socket
+	container_up --bind-ro=/usr
+	wait_until 30 is_active || fail "not active: $(ctl status synwarden): $(log): $(cat "$T/console")"
+	expect_eq "the socket" active "$(ctl is-active synwarden-web.socket || ctl status synwarden-web.socket)"
+	expect_eq "without the token" 401 "$(sv curl -s -o /dev/null -w '%{http_code}' -m 8 "http://$S4:9857/readyz")"
+	expect_eq "with it" ready "$(sv curl -s -m 8 -H "Authorization: Bearer $token" "http://$S4:9857/readyz")"
+	ctl stop synwarden-web.socket synwarden-web synwarden > /dev/null
+	container_down
+}
+
 run_tests "$@"
