@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import select
+import shutil
 import subprocess
 import time
 
@@ -11,6 +12,16 @@ import time
 ARGS = """--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run
     --disable-extensions --disable-background-networking --disable-component-update --disable-sync
     --no-default-browser-check --hide-scrollbars --mute-audio --remote-debugging-pipe""".split()
+
+
+def remove(profile):
+    """Helpers of a browser that was killed write for a moment more."""
+    for _ in range(100):
+        shutil.rmtree(profile, ignore_errors=True)
+        if not os.path.exists(profile):
+            return
+        time.sleep(0.1)
+    raise RuntimeError("somebody writes to %s" % profile)
 
 
 class Browser:

@@ -142,6 +142,12 @@ test_reach_needs_a_token() { # O02
 	sv curl -s -m 2 http://127.0.0.1:9858/healthz || true
 	wait_until 5 grep -q "there is no token" "$T/activate" || fail "$(cat "$T/activate")"
 	stop "$STARTED"
+	# the one that can be reached is named, wherever it stands
+	start server "$T/activate" systemd-socket-activate -l 0.0.0.0:9858 -l '[::1]:9857' "$SW_BIN" web
+	wait_until 5 listening server 9858
+	sv curl -s -m 2 http://127.0.0.1:9858/healthz || true
+	wait_until 5 grep -q "http://0.0.0.0:9858/ can be reached" "$T/activate" || fail "$(cat "$T/activate")"
+	stop "$STARTED"
 }
 
 test_socket_of_the_service_manager() { # O02
@@ -151,6 +157,7 @@ test_socket_of_the_service_manager() { # O02
 	wait_until 5 listening server 9857
 	expect_eq "over IPv4" ok "$(get healthz)"
 	expect_eq "over IPv6" ok "$(sv curl -s -g -m 5 'http://[::1]:9857/healthz')"
+	expect_in "both are told" "listening on http://127.0.0.1:9857/, http://[::1]:9857/" "$(cat "$T/activate")"
 	stop "$STARTED"
 }
 
@@ -233,6 +240,16 @@ test_page_shows_the_counters() { # O04 @limit=150
 	web_down
 }
 
+test_page_with_answers_made_up() { # O04 @limit=90
+	need chromium
+	new_ns server
+	mount -t tmpfs tmpfs /mnt
+	web_up --socket $SOCKET
+	sv "$PYTHON" "$HERE/page_made.py" $WEB_URL > "$T/said" || fail "$(cat "$T/said")"
+	say "$(cat "$T/said")"
+	web_down
+}
+
 test_web_unit_is_hardened() { # O02
 	need systemd-analyze
 	systemd-analyze security --offline=true --threshold=13 "$HERE/../deploy/synwarden-web.service" > "$T/said" 2>&1 ||
@@ -279,6 +296,32 @@ test_units_serve_under_systemd() { # O02 @limit=90
 	expect_in "its groups" " 964" "$(grep '^Groups:' "$T/status" | tr '\t' ' ')"
 	expect_eq "its capabilities" 0000000000000000 "$(awk '/^CapBnd:/ { print $2 }' "$T/status")"
 	expect_eq "its filter of system calls" 2 "$(awk '/^Seccomp:/ { print $2 }' "$T/status")"
+	ctl stop synwarden-web.socket synwarden-web synwarden > /dev/null
+	container_down
+}
+
+# web_drop_in UNIT: what its comment tells to put there, as a drop-in
+web_drop_in() {
+	local root=$T/root
+	mkdir -p "$root/etc/systemd/system/$1.d"
+	sed -n "s,^#\t,,p" "$HERE/../deploy/$1" | sed 's,/usr/local/sbin/,/opt/sbin/,' |
+		(echo "[$2]"; cat) > "$root/etc/systemd/system/$1.d/reach.conf"
+}
+
+test_units_as_their_comments_say() { # O02 @limit=90
+	local token=t0ken-Of-twenty-signs
+	net_up
+	web_root
+	# a host without IPv6
+	sv sysctl -q -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.lo.disable_ipv6=1
+	(umask 027; echo $token > "$T/root/etc/synwarden/web.token")
+	web_drop_in synwarden-web.service Service
+	web_drop_in synwarden-web.socket Socket
+	container_up --bind-ro=/usr
+	wait_until 30 is_active || fail "not active: $(ctl status synwarden): $(log): $(cat "$T/console")"
+	expect_eq "the socket" active "$(ctl is-active synwarden-web.socket || ctl status synwarden-web.socket)"
+	expect_eq "without the token" 401 "$(sv curl -s -o /dev/null -w '%{http_code}' -m 8 "http://$S4:9857/readyz")"
+	expect_eq "with it" ready "$(sv curl -s -m 8 -H "Authorization: Bearer $token" "http://$S4:9857/readyz")"
 	ctl stop synwarden-web.socket synwarden-web synwarden > /dev/null
 	container_down
 }

@@ -7,10 +7,8 @@ away: nobody answers; the page says so and keeps what it has.
 """
 import json
 import os
-import shutil
 import sys
 import tempfile
-import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -101,7 +99,8 @@ def keyboard_reaches(b):
 
 
 def still(b):
-    b.until("document.querySelectorAll('#services tbody tr').length > 0 && Boolean(document.querySelector('[data-value]:not([data-value=\"\"])'))")
+    # a rate needs two readings
+    b.until("document.querySelectorAll('#services tbody tr').length > 0 && Boolean(document.querySelector('[data-rate]:not([data-value=\"\"])'))")
     for _ in range(20):
         wrong = figures_equal_metrics(b)
         if not wrong:
@@ -151,16 +150,6 @@ def away(b):
     check("and dimmed", b.evaluate("document.getElementById('main').classList.contains('old')"))
 
 
-def remove(profile):
-    """Helpers of a browser that was killed write for a moment more."""
-    for _ in range(100):
-        shutil.rmtree(profile, ignore_errors=True)
-        if not os.path.exists(profile):
-            return
-        time.sleep(0.1)
-    raise RuntimeError("somebody writes to %s" % profile)
-
-
 def main():
     profile = tempfile.mkdtemp()
     b = cdp.Browser(profile)
@@ -175,7 +164,7 @@ def main():
         check("nothing in the console", not complaints, complaints)
     finally:
         b.close()
-        remove(profile)
+        cdp.remove(profile)
 
 
 main()

@@ -58,6 +58,15 @@ def panels(dashboard):
             yield variable["name"], "sum by (%s) (%s)" % (asked[2], asked[1])
 
 
+def unmerged(dashboard):
+    """Tables of several queries whose rows stay apart: a bare metric brings its name as a column."""
+    for panel in dashboard["panels"]:
+        merges = any(t["id"] == "merge" for t in panel.get("transformations", []))
+        for target in panel.get("targets", []) if merges else []:
+            if re.fullmatch(r"\w+(\{.*\})?", target["expr"]):
+                yield "panel '%s': its rows are not merged: %s" % (panel["title"], target["expr"])
+
+
 def complaints(where, expr, known):
     plain = re.sub(r'"[^"]*"', '""', expr)
     # words that are neither functions nor labels in parentheses or braces
@@ -88,6 +97,7 @@ def main():
             known[name] = set().union(*known.values())
     for name, expr in asked:
         bad += complaints("rule %s" % (name or expr[:40]), expr, known)
+    bad += unmerged(json.load(open(dashboard_file)))
     with open(out, "w") as parsed:
         parsed.write("groups:\n  - name: panels\n    rules:\n")
         n = 0

@@ -158,6 +158,31 @@ static void keeps(const char *json, __u32 count, const char *want)
 	CHECK_TEXT(buf, want);
 }
 
+TEST(what_is_taken_with_a_quality_of_0_is_refused, "O01")
+{
+	static const char *const yes[] = { "gzip",         "GZIP",          "br, gzip",
+					   "gzip;q=1",     "gzip ; q=0.01", "deflate,gzip;x=1",
+					   "gzip;q=0.5,br" };
+	static const char *const no[] = { "",
+					  "x-gzip",
+					  "gzipped",
+					  "gzip;q=0",
+					  "identity",
+					  "gzip; q=0.000",
+					  "gzip;q=0, identity;q=1",
+					  ",",
+					  "gzip;a=1;q=0" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
+		test_context("'%s'", yes[i]);
+		CHECK_EQ(list_accepts(yes[i], "gzip"), true);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
+		test_context("'%s'", no[i]);
+		CHECK_EQ(list_accepts(no[i], "gzip"), false);
+	}
+}
+
 TEST(the_last_samples_are_kept, "O01")
 {
 	const char *three =

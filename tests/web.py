@@ -98,6 +98,7 @@ def fake(path, log):
             for i in range(50):
                 c.sendall(json.dumps({"kind": "packet", "n": i}).encode() + b"\n")
                 time.sleep(0.02)
+            c.recv(1)  # until the reader goes
         elif name == "ban":
             c.sendall(b"error busy: 32 are being answered\n")
         elif name == "deny":  # more than is taken
@@ -147,6 +148,7 @@ def case_types():
     check("not modified", again.status == 304 and not again.body, again.status)
     import gzip
     small = ask("/app.js", headers={"Accept-Encoding": "gzip"})
+    check("no gzip", not ask("/app.js", headers={"Accept-Encoding": "gzip;q=0"}).headers["Content-Encoding"])
     check("gzip", small.headers["Content-Encoding"] == "gzip" and gzip.decompress(small.body) == first.body)
     check("API is not kept", ask("/api/v1/status").headers["Cache-Control"] == "no-store")
 
@@ -220,6 +222,22 @@ def case_odd_daemon():
     heads = [c.recv(20) for c in many]
     check("followers are few", sum(b" 503 " in h for h in heads) >= 3 and sum(b" 200 " in h for h in heads) >= 5, heads)
     for c in many:
+        c.close()
+    time.sleep(1.5)
+    again = []
+    for _ in range(8):
+        again.append(socket.create_connection((HOST, PORT), timeout=5))
+        again[-1].sendall(b"GET /api/v1/follow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    heads = [c.recv(20) for c in again]
+    check("the places of those who have gone", all(b" 200 " in h for h in heads), heads)
+    # nothing more to ask is not gone
+    again[0].shutdown(socket.SHUT_WR)
+    got = b""
+    while b'"n": 49}' not in got:
+        more = again[0].recv(4096)
+        check("a reader who is half closed", more, got)
+        got += more
+    for c in again:
         c.close()
     is_well("after followers")
 

@@ -19,7 +19,8 @@ static int check_reach(const struct listeners *l, const struct gate *gate)
 {
 	if (l->local || gate->token[0])
 		return 0;
-	log_refuse(-EPERM, "%s can be reached from other machines, and there is no token", l->text);
+	log_refuse(-EPERM, "%s can be reached from other machines, and there is no token",
+		   l->reach);
 	log_hint("--token-file FILE, or an address of loopback and a proxy before it");
 	return -EPERM;
 }

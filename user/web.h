@@ -182,8 +182,8 @@ size_t samples_keep_last(char *json, size_t size, __u32 count);
 /* --- web_follow.c ----------------------------------------------------------------------- */
 
 /* 0, or an error of control_ask(), with `why`. Waits. */
-int follow_open(const char *socket, void *connection, struct follower **follower, char *why,
-		size_t size);
+int follow_open(const char *socket, const struct http_request *r, struct follower **follower,
+		char *why, size_t size);
 /* 0: nothing now, the connection sleeps until there is more; -1: the end. */
 long follow_read(struct follower *f, char *buf, size_t size);
 void follow_close(struct follower *f);
@@ -192,16 +192,20 @@ void follow_close(struct follower *f);
 
 void routes_begin(const struct gate *gate, const char *socket);
 void routes_serve(struct http_request *r);
+/* Does "gzip;q=0.5, br" take this? Not with a quality of 0. Pure. */
+bool list_accepts(const char *list, const char *word);
 
 /* --- web_listen.c ----------------------------------------------------------------------- */
 
 #define WEB_LISTENERS 4
+#define WEB_URL       (TEXT_ADDR + 24)
 struct listeners {
 	int fd[WEB_LISTENERS];
 	unsigned int count;
 	bool local; /* none can be reached from another machine */
 	bool named; /* at least one is of a kind that has host names, so not AF_UNIX alone */
-	char text[TEXT_ADDR + 16];
+	char text[WEB_LISTENERS * WEB_URL]; /* all of them */
+	char reach[WEB_URL];                /* one that is not local */
 };
 /* "127.0.0.1:9857", "[::1]:9857". Pure. */
 int listen_address(const char *words, struct sockaddr_storage *addr, socklen_t *len,

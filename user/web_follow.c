@@ -5,6 +5,7 @@
  * wait, which counts what is lost.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,6 +28,8 @@ struct follower {
 	pthread_cond_t taken;
 	unsigned int users; /* the thread, the connection */
 	int fd;
+	int reader; /* our own descriptor of his connection, -1: none */
+	bool probed;
 	void *connection;
 	bool asleep, ended, closed;
 	bool in_line;
@@ -46,6 +49,8 @@ static void drop(struct follower *f)
 	if (!last)
 		return;
 	close(f->fd);
+	if (f->reader >= 0)
+		close(f->reader);
 	free(f);
 	atomic_fetch_sub(&followers, 1);
 }
@@ -82,22 +87,28 @@ static void put_lines(struct follower *f, const char *text, size_t len)
 	}
 }
 
-/* False: the end. */
+/*
+ * False: the end. While it sleeps the library does not see a connection end, and each holds one of
+ * few places: so it is looked at here. A reader who only says that he asks for nothing more is
+ * told apart by a comment, which one who has gone refuses.
+ */
 static bool pump_once(struct follower *f)
 {
-	struct pollfd p = { .fd = f->fd, .events = POLLIN };
+	struct pollfd p[] = { { .fd = f->fd, .events = POLLIN },
+			      { .fd = f->reader, .events = f->probed ? 0 : POLLRDHUP } };
 	char buf[2048];
-	int ready = poll(&p, 1, ALIVE_MS);
-	ssize_t got = ready > 0 ? read(f->fd, buf, sizeof(buf)) : 0;
+	int ready = poll(p, ARRAY_SIZE(p), ALIVE_MS);
+	ssize_t got = ready > 0 && p[0].revents ? read(f->fd, buf, sizeof(buf)) : 0;
 
-	if (ready < 0 || (ready && got <= 0))
+	if (ready < 0 || (p[0].revents && got <= 0) || p[1].revents & (POLLERR | POLLHUP))
 		return false;
 	pthread_mutex_lock(&f->lock);
-	if (ready)
+	if (got)
 		put_lines(f, buf, (size_t)got);
 	else if (!f->in_line)
 		put(f, ":\n\n", 3);
 	pthread_mutex_unlock(&f->lock);
+	f->probed = f->probed || p[1].revents;
 	return true;
 }
 
@@ -133,8 +144,8 @@ static int start(struct follower *f)
 	return -err;
 }
 
-int follow_open(const char *socket, void *connection, struct follower **follower, char *why,
-		size_t size)
+int follow_open(const char *socket, const struct http_request *r, struct follower **follower,
+		char *why, size_t size)
 {
 	struct follower *f;
 	int err = -EAGAIN;
@@ -146,7 +157,8 @@ int follow_open(const char *socket, void *connection, struct follower **follower
 	}
 	f = calloc(1, sizeof(*f));
 	if (f) {
-		f->connection = connection;
+		f->connection = r->connection;
+		f->reader = r->peer ? fcntl(r->peer->fd, F_DUPFD_CLOEXEC, 0) : -1;
 		f->fd = control_ask(socket, "follow", why, size);
 		err = f->fd < 0 ? f->fd : start(f);
 	}
@@ -156,6 +168,8 @@ int follow_open(const char *socket, void *connection, struct follower **follower
 	}
 	if (f && f->fd >= 0)
 		close(f->fd);
+	if (f && f->reader >= 0)
+		close(f->reader);
 	free(f);
 	atomic_fetch_sub(&followers, 1);
 	return err;

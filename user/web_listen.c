@@ -62,23 +62,22 @@ static bool is_loopback(const struct sockaddr_storage *addr)
 	return addr->ss_family == AF_UNIX || IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
 }
 
-static void describe(struct listeners *l, const struct sockaddr_storage *addr)
+static void describe(const struct sockaddr_storage *addr, char url[WEB_URL])
 {
 	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)addr;
 	const struct sockaddr_in *four = (const struct sockaddr_in *)addr;
 	char text[TEXT_ADDR];
 
 	if (addr->ss_family == AF_UNIX) {
-		snprintf(l->text, sizeof(l->text), "a local socket");
+		snprintf(url, WEB_URL, "a local socket");
 		return;
 	}
 	inet_ntop(addr->ss_family,
 		  addr->ss_family == AF_INET ? (const void *)&four->sin_addr :
 					       (const void *)&six->sin6_addr,
 		  text, sizeof(text));
-	snprintf(l->text, sizeof(l->text),
-		 addr->ss_family == AF_INET ? "http://%s:%u/" : "http://[%s]:%u/", text,
-		 ntohs(four->sin_port)); /* the port lies at the same place in both */
+	snprintf(url, WEB_URL, addr->ss_family == AF_INET ? "http://%s:%u/" : "http://[%s]:%u/",
+		 text, ntohs(four->sin_port)); /* the port lies at the same place in both */
 }
 
 static int add(struct listeners *l, int fd)
@@ -87,6 +86,8 @@ static int add(struct listeners *l, int fd)
 	socklen_t len = sizeof(addr);
 	int listens = 0;
 	socklen_t size = sizeof(listens);
+	char url[WEB_URL];
+	size_t told = strlen(l->text);
 
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) ||
 	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size))
@@ -98,9 +99,13 @@ static int add(struct listeners *l, int fd)
 		return log_refuse(-E2BIG, "more than %d sockets were passed", WEB_LISTENERS);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	l->local = l->local && is_loopback(&addr);
+	describe(&addr, url);
+	if (l->local && !is_loopback(&addr)) {
+		l->local = false;
+		strcpy(l->reach, url);
+	}
 	l->named = l->named || addr.ss_family != AF_UNIX;
-	describe(l, &addr);
+	snprintf(l->text + told, sizeof(l->text) - told, "%s%s", told ? ", " : "", url);
 	l->fd[l->count++] = fd;
 	return 0;
 }

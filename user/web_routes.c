@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "json.h"
 #include "util.h"
@@ -109,7 +110,7 @@ static void reply_unanswered(struct http_request *r, int err, const char *why)
 		reply_error(p, r->has_arguments ? BAD_REQUEST : UNAVAILABLE, "refused", why, NULL);
 	else if (err == -EFBIG || err == -ENOMEM)
 		reply_error(p, UNAVAILABLE, "too_large", "the answer takes more than there is",
-			    "limit= makes it smaller");
+			    "the command itself, on that host, has no such bound");
 	else {
 		snprintf(message, sizeof(message), "the daemon does not answer: %s",
 			 strerror(-err));
@@ -175,7 +176,7 @@ static void work_ready(struct http_request *r)
 static void work_follow(struct http_request *r)
 {
 	char why[256] = "";
-	int err = follow_open(daemon_socket, r->connection, &r->reply.follower, why, sizeof(why));
+	int err = follow_open(daemon_socket, r, &r->reply.follower, why, sizeof(why));
 
 	if (err) {
 		reply_unanswered(r, err, why);
@@ -208,11 +209,36 @@ static bool is_let_in(struct http_request *r)
 	return in;
 }
 
+/* The quality of one of a list, of which this is the rest: is it there, and 0? */
+static bool is_refused(const char *at, const char *end)
+{
+	while (at < end && (at = memchr(at, ';', (size_t)(end - at)))) {
+		at++;
+		at += strspn(at, " \t");
+		if (!strncasecmp(at, "q=", 2))
+			return strcspn(at + 2, "123456789") >= strcspn(at + 2, ",; \t");
+	}
+	return false;
+}
+
+bool list_accepts(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list, *end; *at; at = end + !!*end) {
+		at += strspn(at, " \t");
+		end = at + strcspn(at, ",");
+		if (!strncasecmp(at, word, len) && strchr(",; \t", at[len]))
+			return !is_refused(at + len, end);
+	}
+	return false;
+}
+
 static bool accepts(const struct http_request *r, const char *header, const char *word)
 {
 	const char *value = http_header(r, header);
 
-	return value && strstr(value, word);
+	return value && list_accepts(value, word);
 }
 
 static void serve_file(struct http_request *r, const struct page_file *f)

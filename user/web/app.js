@@ -3,17 +3,17 @@
  * The page: asks once a second while it is seen, and shows. What comes from the network is only
  * ever set as text.
  */
-import { Chart, clock, count, element, span, timeline } from "./charts.js";
+import { Chart, count, element, moment, settle, span, timeline } from "./charts.js";
 import { Metrics, expression } from "./metrics.js";
 
-const WINDOW_S = 900, SECOND_MS = 1000, PATIENCE_MS = 5000;
+const WINDOW_S = 900, SECOND_MS = 1000, PATIENCE_MS = 5000, FRESH_MS = 10000;
 const STATES = ["SYN-RECEIVED", "ESTABLISHED", "TIME-WAIT", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "CLOSED"];
 const BIG = { armed: "▲", disarmed: "○", attack: "■", lost: "✕", table_full: "✕" };
 const $ = (id) => document.getElementById(id);
 
 const metrics = new Metrics();
 let samples = [], services = [], attacks = [], status = null;
-let frozen = false, wrong = null, answeredAt = null, beat = 0, timer = 0, asking = false;
+let frozen = false, wrong = null, answeredAt = null, sampledAt = 0, beat = 0, timer = 0, asking = false;
 
 const charts = {
 	syns: new Chart($("c-syns"), "SYNs per second", true),
@@ -34,7 +34,9 @@ function fill(e) {
 	const want = JSON.parse(e.dataset.labels);
 	const value = e.dataset.rate ? metrics.rate(e.dataset.metric, want) : metrics.sum(e.dataset.metric, want);
 	e.dataset.value = value ?? "";
-	e.textContent = value === undefined ? "–" : count.format(value);
+	const words = value === undefined ? "–" : count.format(value);
+	if (e.textContent !== words)
+		e.textContent = words;
 	return e;
 }
 
@@ -50,7 +52,7 @@ function makeTiles() {
 		pair("answered", "Answered", "synwarden_cookies_sent_total"),
 		pair("finished", "Handshakes finished", "synwarden_cookies_valid_total"),
 		pair("dropped", "Dropped", "synwarden_packets_total", drop),
-		tile("conns", "Connections", figure("span", "synwarden_connections"), "",
+		tile("conns", "Connections", figure("span", "synwarden_table_entries", { table: "proven" }), "",
 			["of ", figure("span", "synwarden_table_entries_limit", { table: "proven" }), " tracked"]),
 		tile("half", "Half-open", figure("span", "synwarden_connections", { state: "syn_recv" }), "",
 			[figure("span", "synwarden_bans"), " sources banned"]));
@@ -86,13 +88,14 @@ function showCharts() {
 			span(samples.map((s) => s.time)));
 }
 
-/* By time: what is known stays, what is new is added. */
+/*
+ * What is told now stands for the time from its first on, also where the server's clock was set
+ * back; the same second is not told to the microsecond each time.
+ */
 function addSamples(more) {
-	// the server's clock was set back: what was drawn lies in its future
-	if (more.length && more.at(-1).time < (samples.at(-1)?.time ?? 0) - 2)
-		samples = [];
-	const last = samples.at(-1)?.time ?? 0;
-	samples = samples.concat(more.filter((s) => s.time > last)).slice(-WINDOW_S);
+	const from = more.length ? more[0].time - 0.5 : Infinity;
+	samples = samples.filter((s) => s.time < from).concat(more).slice(-WINDOW_S);
+	sampledAt = Date.now();
 }
 
 /* --- tables ----------------------------------------------------------------------------- */
@@ -111,14 +114,14 @@ function serviceRow(s) {
 		n("SYN/s", "synwarden_syns_total", {}, rate),
 		n("Answered/s", "synwarden_cookies_sent_total", {}, rate),
 		n("Finished/s", "synwarden_cookies_valid_total", {}, rate),
-		n("Dropped/s", "synwarden_syns_total", { outcome: ["dropped", "limited"] }, rate),
+		n("SYNs dropped/s", "synwarden_syns_total", { outcome: ["dropped", "limited"] }, rate),
 		n("Half-open", "synwarden_connections", { state: "syn_recv" }),
 		n("Connections", "synwarden_connections", {}));
 }
 
 function body(id, rows, columns, empty) {
-	$(id).tBodies[0].replaceChildren(...(rows.length ? rows :
-		[element("tr", {}, element("td", { colspan: columns, class: "empty" }, empty))]));
+	settle($(id).tBodies[0], element("tbody", {}, ...(rows.length ? rows :
+		[element("tr", {}, element("td", { colspan: columns, class: "empty" }, empty))])));
 }
 
 function showServices() {
@@ -154,10 +157,10 @@ function duration(s) {
 function showAttacks() {
 	const items = attacks.slice(0, 5).map((a) => element("li", {},
 		element("span", { class: a.end ? "" : "go" }, a.end ? "■ over" : "▲ now"),
-		` ${a.service}: since ${clock(a.start)}, ${duration(a.seconds)}, ` +
+		` ${a.service}: since ${moment(a.start)}, ${duration(a.seconds)}, ` +
 		`peak ${count.format(a.peak_syns_per_s)} SYN/s, ${count.format(a.syns)} SYNs, cause ${a.cause}`));
-	$("attacks").replaceChildren(...(items.length ? items :
-		[element("li", { class: "muted" }, "None since the guard was attached.")]));
+	settle($("attacks"), element("ul", {}, ...(items.length ? items :
+		[element("li", { class: "muted" }, "None since the guard was attached.")])));
 }
 
 function eventWords(e) {
@@ -178,24 +181,44 @@ function eventWords(e) {
 function showEvents(text) {
 	const events = text.split("\n").filter(Boolean).map((line) => JSON.parse(line)).reverse();
 	const items = events.map((e) => element("li", { class: BIG[e.kind] ? "big" : "" },
-		element("time", {}, clock(e.time)),
+		element("time", {}, moment(e.time)),
 		element("span", { class: "detail" },
 			element("span", { class: "what" }, `${BIG[e.kind] ? `${BIG[e.kind]} ` : ""}${e.kind === "packet" ? e.reason : e.kind.replace("_", " ")}`),
 			` ${eventWords(e)}`)));
-	$("events").replaceChildren(...(items.length ? items : [element("li", { class: "muted" }, "None yet.")]));
+	settle($("events"), element("ol", {}, ...(items.length ? items : [element("li", { class: "muted" }, "None yet.")])));
 }
 
 /* --- header ----------------------------------------------------------------------------- */
 
-function showState() {
+/* Of what is set up: a state, its symbol, its words. */
+function stateNow() {
 	const hit = services.filter((s) => s.armed).map((s) => s.service);
-	let [state, symbol, words] = ["armed", "●", "armed: on guard, no attack"];
 	if (!status)
-		[state, symbol, words] = ["unknown", "…", "asking"];
-	else if (!status.armed || !status.devices.some((d) => d.alive))
-		[state, symbol, words] = ["idle", "○", status.devices.length ? "idle: everything passes" : "idle: no device attached"];
-	else if (hit.length)
-		[state, symbol, words] = ["attacked", "▲", `attacked: ${hit.slice(0, 2).join(", ")}${hit.length > 2 ? ` and ${hit.length - 2} more` : ""}`];
+		return ["unknown", "…", "asking"];
+	if (!status.armed || !status.devices.some((d) => d.alive))
+		return ["idle", "○", status.devices.length ? "idle: everything passes" : "idle: no device attached"];
+	if (hit.length)
+		return ["attacked", "▲", `attacked: ${hit.slice(0, 2).join(", ")}${hit.length > 2 ? ` and ${hit.length - 2} more` : ""}`];
+	if (!services.length)
+		return ["idle", "○", "idle: no service is guarded"];
+	if (!services.some((s) => s.mode === "auto" || s.mode === "always"))
+		return ["idle", "○", "watching: no service is in mode auto or always"];
+	return ["armed", "●", "armed: on guard, no attack"];
+}
+
+/* Devices whose frames do not reach the guard, or are not for it. */
+function unguarded() {
+	return metrics.rows("synwarden_device_attached").filter((r) => !r.value).map((r) => r.labels.device);
+}
+
+function showState() {
+	let [state, symbol, words] = stateNow();
+	const out = state === "unknown" ? [] : unguarded();
+	if (out.length) {
+		words += `; not guarded: ${out.join(", ")}`;
+		if (state !== "attacked")
+			[state, symbol] = ["gap", "✕"];
+	}
 	const box = $("state");
 	if (box.dataset.words === words)
 		return; /* or it would be read aloud each second */
@@ -203,7 +226,18 @@ function showState() {
 	box.dataset.words = words;
 	box.querySelector(".symbol").textContent = symbol;
 	box.querySelector(".words").textContent = words;
-	document.title = `${symbol} ${state === "attacked" ? "attacked" : state} – synwarden`;
+	showTitle();
+}
+
+/* What a tab that is not looked at still tells: no state that nobody asks for any more. */
+function showTitle() {
+	const box = $("state"), state = box.dataset.state === "gap" ? "not guarded" : box.dataset.state;
+	let words = `${box.querySelector(".symbol").textContent} ${state} – synwarden`;
+	if (wrong)
+		words = "✕ no answer – synwarden";
+	else if (document.hidden || frozen)
+		words = frozen ? "frozen – synwarden" : "synwarden";
+	document.title = words;
 }
 
 function showAbout() {
@@ -214,12 +248,13 @@ function showAbout() {
 }
 
 function showStale() {
-	const box = $("stale");
+	const box = $("stale"), words = !wrong ? "" : `No answer (${wrong}). ` +
+		(answeredAt ? `The figures are those of ${moment(answeredAt / 1000)}.` : "There are no figures yet.");
 	box.hidden = !wrong;
 	$("main").classList.toggle("old", Boolean(wrong));
-	if (wrong)
-		box.textContent = `No answer (${wrong}). ` +
-			(answeredAt ? `The figures are those of ${clock(answeredAt / 1000)}.` : "There are no figures yet.");
+	if (box.textContent !== words)
+		box.textContent = words; /* not each second: it is read aloud */
+	showTitle();
 }
 
 /* --- asking ----------------------------------------------------------------------------- */
@@ -236,9 +271,10 @@ const json = async (path) => (await ask(path)).json();
 const text = async (path) => (await ask(path)).text();
 
 async function askAll() {
-	const gap = Date.now() / 1000 - (samples.at(-1)?.time ?? 0), slow = beat++ % 2 === 0;
+	/* by this machine's clock alone: the server's may be another */
+	const gap = Date.now() - sampledAt, slow = beat++ % 2 === 0;
 	const [numbers, history, list] = await Promise.all([text("metrics"),
-		json(gap < 10 && gap > -10 ? "api/v1/history?limit=15" : "api/v1/history"), json("api/v1/services")]);
+		json(gap >= 0 && gap < FRESH_MS ? "api/v1/history?limit=15" : "api/v1/history"), json("api/v1/services")]);
 	const others = slow ? await Promise.all([json("api/v1/status"), json("api/v1/attacks"),
 		json("api/v1/sources?limit=12"), text("api/v1/events?limit=60")]) : null;
 	if (frozen)
@@ -286,9 +322,13 @@ $("scale").addEventListener("click", (e) => {
 $("pause").addEventListener("click", (e) => {
 	frozen = !frozen;
 	e.currentTarget.setAttribute("aria-pressed", String(frozen));
+	showTitle();
 	tick();
 });
-document.addEventListener("visibilitychange", tick);
+document.addEventListener("visibilitychange", () => {
+	showTitle();
+	tick();
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
 	() => Object.values(charts).forEach((c) => c.setLog(c.log)));
 makeTiles();

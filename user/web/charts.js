@@ -3,7 +3,7 @@
  * Pictures of the last 15 minutes: uPlot's where the build has it, plain lines where not, and the
  * timeline of attacks. What is drawn is told in words as well, in a legend that follows the cursor.
  */
-const SPAN_MIN_S = 120, SPAN_MAX_S = 900;
+const SPAN_MIN_S = 120, SPAN_MAX_S = 900, ROWS = 8;
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [4, 4], [1, 4]];
 const COLOURS = ["orange", "blue", "teal", "violet", "sky", "grey"];
 const SVG = "http://www.w3.org/2000/svg";
@@ -13,8 +13,14 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFracti
 
 export function clock(seconds, withSeconds = true) {
 	return new Date(seconds * 1000).toLocaleTimeString([], {
-		hour: "2-digit", minute: "2-digit", second: withSeconds ? "2-digit" : undefined, hour12: false,
+		hour: "2-digit", minute: "2-digit", second: withSeconds ? "2-digit" : undefined, hourCycle: "h23",
 	});
+}
+
+/* With the day, where that is not today. */
+export function moment(seconds) {
+	const at = new Date(seconds * 1000), today = at.toDateString() === new Date().toDateString();
+	return (today ? "" : `${at.toLocaleDateString("en", { day: "numeric", month: "short" })} `) + clock(seconds);
 }
 
 export function element(name, properties = {}, ...children) {
@@ -29,6 +35,32 @@ export function element(name, properties = {}, ...children) {
 	}
 	e.append(...children);
 	return e;
+}
+
+/*
+ * Makes what is shown like what is wanted, node by node. What stays as it was keeps its selection,
+ * the tooltip under the pointer and the place of a screen reader.
+ */
+export function settle(shown, wanted) {
+	const old = [...shown.childNodes], fresh = [...wanted.childNodes];
+	old.slice(fresh.length).forEach((o) => o.remove());
+	fresh.forEach((f, i) => {
+		const o = old[i];
+		if (!o || o.nodeName !== f.nodeName) {
+			o ? o.replaceWith(f) : shown.append(f);
+		} else if (o.nodeType === Node.TEXT_NODE) {
+			if (o.data !== f.data)
+				o.data = f.data;
+		} else {
+			for (const { name } of [...o.attributes])
+				if (!f.hasAttribute(name))
+					o.removeAttribute(name);
+			for (const { name, value } of f.attributes)
+				if (o.getAttribute(name) !== value)
+					o.setAttribute(name, value);
+			settle(o, f);
+		}
+	});
 }
 
 function svg(name, attributes = {}, text = "") {
@@ -174,7 +206,7 @@ export class Chart {
 		};
 		return {
 			...this.size(),
-			padding: [6, 8, 0, 0],
+			padding: [6, 28, 0, 0], /* for the half of a time behind the last line */
 			legend: { show: false },
 			cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
 			scales: { x: { time: true, range: () => {
@@ -220,13 +252,17 @@ export class Chart {
 
 /* One row a service, a block for each time it was under attack. */
 export function timeline(box, services, attacks, end, seconds) {
-	const names = [...new Set([...services, ...attacks.map((a) => a.service)])].slice(0, 8);
+	const known = [...new Set([...services, ...attacks.map((a) => a.service)])];
+	const during = attacks.filter((a) => (a.end ?? end) > end - seconds);
+	/* those that were attacked, when not all have room */
+	const shown = [...new Set([...during.map((a) => a.service), ...known])].slice(0, ROWS);
+	const names = known.filter((name) => shown.includes(name));
 	const width = Math.max(260, box.clientWidth), left = width < 500 ? 92 : 190, row = 24;
 	const picture = svg("svg", { viewBox: `0 0 ${width} ${names.length * row + 18}`, role: "img",
 		height: names.length * row + 18, "aria-label": "When services were under attack, listed below" });
 	const x = (t) => left + (width - left) * Math.max(0, Math.min(1, 1 - (end - t) / seconds));
 	names.forEach((name, i) => {
-		const hits = attacks.filter((a) => a.service === name && (a.end ?? end) > end - seconds);
+		const hits = during.filter((a) => a.service === name);
 		const short = name.length > left / 7.2 ? `${name.slice(0, left / 7.2 - 1)}…` : name;
 		const text = svg("text", { x: 0, y: i * row + 16, class: hits.length ? "on" : "" }, short);
 		text.append(svg("title", {}, name));
@@ -234,13 +270,15 @@ export function timeline(box, services, attacks, end, seconds) {
 		for (const a of hits) {
 			const from = x(a.start), to = Math.max(from + 3, x(a.end ?? end));
 			const block = svg("rect", { x: from, y: i * row + 3, width: to - from, height: row - 7, rx: 3, class: "hit" });
-			block.append(svg("title", {}, `${name}: from ${clock(a.start)} ${a.end ? `to ${clock(a.end)}` : "on"}`));
+			block.append(svg("title", {}, `${name}: from ${moment(a.start)} ${a.end ? `to ${moment(a.end)}` : "on"}`));
 			picture.append(block);
 		}
 	});
+	if (known.length > names.length)
+		picture.append(svg("text", { x: 0, y: names.length * row + 14 }, `and ${known.length - names.length} more`));
 	for (const part of width < 500 ? [1, 0] : [1, 0.5, 0])
 		picture.append(svg("text", { x: x(end - part * seconds), y: names.length * row + 14,
 			"text-anchor": part === 1 ? "start" : part ? "middle" : "end" },
 		part ? `−${part * seconds / 60} min` : "now"));
-	box.replaceChildren(picture);
+	settle(box, element("div", {}, picture));
 }

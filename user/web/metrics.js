@@ -4,8 +4,9 @@
  * figure and the metric it names can never differ.
  */
 const SPAN_S = 3; /* a rate is that of so many seconds */
+const KEEP_S = 10; /* what is older says nothing of now: the page was hidden, asleep, not answered */
 
-/* name{label="value",...} number */
+/* name{label="value",...} number: by name, then by what stands in the braces */
 export function parse(text) {
 	const all = new Map();
 	const line = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
@@ -18,15 +19,19 @@ export function parse(text) {
 		for (const [, name, value] of (m[2] ?? "").matchAll(label))
 			labels[name] = value.replace(/\\n/g, "\n").replace(/\\(.)/g, "$1");
 		if (!all.has(m[1]))
-			all.set(m[1], []);
-		all.get(m[1]).push({ labels, value: Number(m[3]) });
+			all.set(m[1], new Map());
+		all.get(m[1]).set(m[2] ?? "", { labels, value: Number(m[3]) });
 	}
 	return all;
 }
 
-function matches(labels, want) {
-	return Object.entries(want).every(([name, value]) =>
-		Array.isArray(value) ? value.includes(labels[name]) : labels[name] === value);
+/* [key, row] of each series with these labels. */
+function* series(all, name, want) {
+	const wanted = Object.entries(want);
+	for (const one of all.get(name) ?? [])
+		if (wanted.every(([label, value]) =>
+			Array.isArray(value) ? value.includes(one[1].labels[label]) : one[1].labels[label] === value))
+			yield one;
 }
 
 export class Metrics {
@@ -35,7 +40,8 @@ export class Metrics {
 	}
 
 	add(text) {
-		const now = performance.now() / 1000;
+		const now = Date.now() / 1000; /* which goes on while the machine sleeps */
+		this.taken = this.taken.filter((t) => t.at < now && now - t.at < KEEP_S);
 		this.taken.push({ at: now, all: parse(text) });
 		while (this.taken.length > 2 && now - this.taken[1].at >= SPAN_S)
 			this.taken.shift();
@@ -46,28 +52,30 @@ export class Metrics {
 	}
 
 	rows(name) {
-		return this.all.get(name) ?? [];
-	}
-
-	static sumOf(all, name, want) {
-		const rows = (all.get(name) ?? []).filter((r) => matches(r.labels, want));
-		return rows.length ? rows.reduce((sum, r) => sum + r.value, 0) : undefined;
+		return [...(this.all.get(name)?.values() ?? [])];
 	}
 
 	sum(name, want = {}) {
-		return Metrics.sumOf(this.all, name, want);
+		let sum;
+		for (const [, row] of series(this.all, name, want))
+			sum = (sum ?? 0) + row.value;
+		return sum;
 	}
 
-	/* A second; a counter that fell began anew. */
+	/*
+	 * A second; undefined: not known yet. Series by series: a sum falls when a service is deleted,
+	 * but only a counter that fell itself began anew.
+	 */
 	rate(name, want = {}) {
 		const first = this.taken[0], last = this.taken.at(-1);
-		if (!last)
+		if (first === last)
 			return undefined;
-		const now = Metrics.sumOf(last.all, name, want);
-		if (now === undefined || first === last)
-			return now === undefined ? undefined : 0;
-		const before = Metrics.sumOf(first.all, name, want) ?? 0;
-		return Math.max(0, now < before ? now : now - before) / (last.at - first.at);
+		let grown;
+		for (const [key, { value }] of series(last.all, name, want)) {
+			const before = first.all.get(name)?.get(key)?.value ?? 0;
+			grown = (grown ?? 0) + (value < before ? value : value - before);
+		}
+		return grown === undefined ? undefined : grown / (last.at - first.at);
 	}
 }
 
