@@ -15,11 +15,12 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* Not 240/4: private networks of clouds use it, and Linux takes it for unicast. */
 static __always_inline bool is_bad_v4(__be32 addr)
 {
 	__u32 top = bpf_ntohl(addr) >> 24;
 
-	return top == 0 || top == 127 || top >= 224;
+	return top == 0 || top == 127 || top >> 4 == 14 || addr == ~0U;
 }
 
 /* ::, ::1, v4-compatible and v4-mapped on the wire, multicast (RFC 4291). */
