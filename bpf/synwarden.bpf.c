@@ -256,7 +256,7 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	    (p->flags & (TH_SYN | TH_RST | TH_ACK)) != TH_ACK)
 		return false;
 	p->service = id;
-	p->now_ns = clock_now();
+	p->now_ns = now_of_epoch(clock_now());
 	h = host_of(skb, p, set);
 	pkt_hash(p);
 	if (!h || h->state != SW_HOST_READY || is_settled(p))
