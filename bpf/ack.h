@@ -278,8 +278,7 @@ __noinline int judge_segment(struct xdp_md *ctx, struct sw_pkt *p, struct sw_hos
 		return SW_DROP_BUG;
 	c = &p->cookie;
 	__builtin_memset(c, 0, sizeof(*c));
-	if (epoch_of(p->now_ns + SW_CLOCK_LAG_NS) != epoch_of(p->now_ns))
-		p->now_ns = bpf_ktime_get_ns(); /* another CPU may be in the next epoch */
+	p->now_ns = now_of_epoch(p->now_ns);
 	/*
 	 * What is in the tables is in the filter. Cookies of the host's own listener leave no
 	 * trace there: while one may be about (with engine listener, always) each ACK is asked for.

@@ -15,6 +15,7 @@
 #ifndef SW_COOKIE_H
 #define SW_COOKIE_H
 
+#include "clock.h"
 #include "hash.h"
 #include "options.h"
 
@@ -90,6 +91,12 @@ static __noinline __u32 profile_index(__u32 ws, __u32 has)
 static __always_inline __u32 epoch_of(__u64 now_ns)
 {
 	return now_ns >> SW_EPOCH_SHIFT;
+}
+
+/* A clock that lags read anew if the epoch may have changed: another CPU may be in the next. */
+static __always_inline __u64 now_of_epoch(__u64 now_ns)
+{
+	return epoch_of(now_ns + SW_CLOCK_LAG_NS) == epoch_of(now_ns) ? now_ns : bpf_ktime_get_ns();
 }
 
 static __always_inline struct sw_key *key_of(__u32 epoch)

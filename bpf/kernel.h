@@ -53,6 +53,7 @@ enum sw_tcp_state {
 
 struct netns_ipv4 {
 	int sysctl_tcp_rmem[3];
+	__u8 sysctl_ip_default_ttl;
 	__u8 sysctl_tcp_syncookies;
 	__u8 sysctl_tcp_window_scaling;
 	__u8 sysctl_tcp_sack;
@@ -97,8 +98,14 @@ struct sock {
 	__u8 sk_userlocks : 4;
 } SW_CORE;
 
+struct ipv6_pinfo {
+	__s16 hop_limit : 9; /* plain since Linux 6.7 */
+} SW_CORE;
+
 struct inet_sock {
 	struct sock sk;
+	struct ipv6_pinfo *pinet6;
+	__s16 uc_ttl;
 } SW_CORE;
 
 struct inet_connection_sock {

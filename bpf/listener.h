@@ -100,6 +100,29 @@ static __always_inline bool accept_nearly_full(const struct tcp_sock *tp)
 	return backlog >= max - max / 8;
 }
 
+#define SW_TTL 64 /* of IPv6, unless the listener says otherwise */
+
+/*
+ * As in the host's own SYN-ACK: a peer that takes segments of neighbours alone wants the 255
+ * which its listener was told to send (RFC 5082).
+ */
+static __always_inline __u8 host_ttl(struct tcp_sock *tp, struct net *net, const struct sw_pkt *p)
+{
+	struct inet_sock *inet = &tp->inet_conn.icsk_inet;
+	struct ipv6_pinfo *np;
+	__s32 ttl;
+
+	if (is_v4(p)) {
+		ttl = inet->uc_ttl;
+		return ttl < 0 ? net->ipv4.sysctl_ip_default_ttl : ttl;
+	}
+	np = inet->pinet6;
+	if (!np)
+		return SW_TTL;
+	ttl = BPF_CORE_READ_BITFIELD(np, hop_limit);
+	return ttl < 0 ? SW_TTL : ttl;
+}
+
 static __always_inline void host_learn(struct sw_host *h, void *ctx, struct bpf_sock *sk,
 				       const struct sw_pkt *p, const struct sw_settings *set)
 {
@@ -124,6 +147,7 @@ static __always_inline void host_learn(struct sw_host *h, void *ctx, struct bpf_
 	}
 	host_window(h, tp, net, set);
 	h->crowded = accept_nearly_full(tp);
+	h->ttl = host_ttl(tp, net, p);
 	h->allow = (net->ipv4.sysctl_tcp_sack ? SW_OPT_SACK : 0) |
 		   (net->ipv4.sysctl_tcp_timestamps ? SW_OPT_TS : 0) |
 		   (net->ipv4.sysctl_tcp_window_scaling ? SW_OPT_WS : 0) |

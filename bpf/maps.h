@@ -32,7 +32,8 @@ struct sw_host {
 	__u8 no_meta;    /* generic XDP: its metadata does not reach tc */
 	__u8 crowded;    /* accept queue nearly full: the last ACK of a handshake may be lost */
 	__u32 epoch;     /* as of now: mid is of it and the one before, by parity */
-	__u32 pad;
+	__u8 ttl;        /* of our SYN-ACK */
+	__u8 pad[3];
 	struct sip mid[2]; /* cookie_begin() for this listener and its scale */
 };
 

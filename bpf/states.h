@@ -74,7 +74,7 @@ static const struct {
 	.in = {
 	/*                    SYN  good SA   ours ACK  ours old  over ahead FIN  ours hole ours old  RST  in   out */
 	[SW_SYN_SENT]     = { RCD, RCD, pp,  EST, pp,  pp,  pp,  pp,  pp,  xx,  xx,  xx,  xx,  xx,  CLO, xx,  xx },
-	[SW_SYN_RECEIVED] = { pp,  __,  pp,  EST, pp,  EST, pp,  xx,  xx,  pp,  CWT, pp,  EST, pp,  CLO, pp,  xx },
+	[SW_SYN_RECEIVED] = { pp,  pp,  pp,  EST, pp,  EST, pp,  xx,  xx,  pp,  CWT, pp,  EST, pp,  CLO, pp,  xx },
 	[SW_ESTABLISHED]  = { pp,  pp,  pp,  pp,  __,  __,  pp,  pp,  xx,  CWT, CWT, __,  __,  pp,  CLO, pp,  xx },
 	[SW_FIN_WAIT_1]   = { pp,  pp,  pp,  pp,  __,  FW2, pp,  pp,  xx,  CNG, TWT, __,  FW2, pp,  CLO, pp,  xx },
 	[SW_FIN_WAIT_2]   = { pp,  pp,  pp,  pp,  __,  __,  pp,  pp,  xx,  TWT, TWT, __,  __,  pp,  CLO, pp,  xx },

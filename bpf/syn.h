@@ -72,6 +72,7 @@ static __always_inline enum sw_reason answer_reqsk(struct xdp_md *ctx, struct sw
 	r.tsval = (__u32)(p->now_ns >> SW_TS_SHIFT) + (__u32)c->hash;
 	r.mss = h->mss;
 	r.window = h->window[c->mss & 7];
+	r.ttl = h->ttl;
 	r.wscale = h->wscale;
 	r.has = p->opts.has;
 	return synack_write(ctx, p, &r);
@@ -112,6 +113,7 @@ static __noinline enum sw_reason answer_listener(struct xdp_md *ctx, struct sw_p
 	r.isn = cookie;
 	r.mss = h->mss;
 	r.window = h->window[0];
+	r.ttl = h->ttl;
 	return synack_write(ctx, p, &r);
 }
 

@@ -9,7 +9,6 @@
 #include "csum.h"
 #include "options.h"
 
-#define SW_TTL           64
 #define SW_OPT_WORDS_MAX 5
 
 struct sw_reply {
@@ -21,7 +20,7 @@ struct sw_reply {
 	__u8 wscale; /* ours */
 	__u8 has;    /* SW_OPT_* to offer */
 	__u8 words;  /* options, 32-bit words */
-	__u8 pad;
+	__u8 ttl;
 	__be32 opt[SW_OPT_WORDS_MAX];
 };
 
@@ -48,26 +47,28 @@ static __always_inline void reply_options(struct sw_reply *r)
 	r->words = n;
 }
 
-static __always_inline void write_ipv4(struct iphdr *ip, const struct sw_pkt *p, __u32 tcp_len)
+static __always_inline void write_ipv4(struct iphdr *ip, const struct sw_pkt *p, __u32 tcp_len,
+				       __u32 ttl)
 {
 	__be32 *w = (void *)ip;
 	__u64 sum;
 
 	w[0] = bpf_htonl(0x45000000 | (sizeof(*ip) + tcp_len));
 	w[1] = bpf_htonl(0x00004000); /* id 0, DF: never fragmented (RFC 6864) */
-	w[2] = bpf_htonl(SW_TTL << 24 | IPPROTO_TCP << 16);
+	w[2] = bpf_htonl(ttl << 24 | IPPROTO_TCP << 16);
 	w[3] = p->daddr[3];
 	w[4] = p->saddr[3];
 	sum = csum_words(w, 5);
 	ip->check = ~csum_fold(sum);
 }
 
-static __always_inline void write_ipv6(struct ipv6hdr *ip6, const struct sw_pkt *p, __u32 tcp_len)
+static __always_inline void write_ipv6(struct ipv6hdr *ip6, const struct sw_pkt *p, __u32 tcp_len,
+				       __u32 ttl)
 {
 	__be32 *w = (void *)ip6;
 
 	w[0] = bpf_htonl(0x60000000);
-	w[1] = bpf_htonl(tcp_len << 16 | IPPROTO_TCP << 8 | SW_TTL);
+	w[1] = bpf_htonl(tcp_len << 16 | IPPROTO_TCP << 8 | ttl);
 	__builtin_memcpy(w + 2, p->daddr, 16);
 	__builtin_memcpy(w + 6, p->saddr, 16);
 }
@@ -110,12 +111,12 @@ static __always_inline bool write_frame(struct xdp_md *ctx, const struct sw_pkt 
 		l4 = l3 + sizeof(struct iphdr);
 		if (l4 > end)
 			return false;
-		write_ipv4(l3, p, tcp_len);
+		write_ipv4(l3, p, tcp_len, r->ttl);
 	} else {
 		l4 = l3 + sizeof(struct ipv6hdr);
 		if (l4 > end)
 			return false;
-		write_ipv6(l3, p, tcp_len);
+		write_ipv6(l3, p, tcp_len, r->ttl);
 	}
 	if (data + sizeof(struct ethhdr) > end)
 		return false;

@@ -15,11 +15,12 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* Not 240/4: private networks of clouds use it, and Linux takes it for unicast. */
 static __always_inline bool is_bad_v4(__be32 addr)
 {
 	__u32 top = bpf_ntohl(addr) >> 24;
 
-	return top == 0 || top == 127 || top >= 224;
+	return top == 0 || top == 127 || top >> 4 == 14 || addr == ~0U;
 }
 
 /* ::, ::1, v4-compatible and v4-mapped on the wire, multicast (RFC 4291). */
@@ -255,7 +256,7 @@ static __noinline bool tc_recheck(struct __sk_buff *skb, struct sw_pkt *p, struc
 	    (p->flags & (TH_SYN | TH_RST | TH_ACK)) != TH_ACK)
 		return false;
 	p->service = id;
-	p->now_ns = clock_now();
+	p->now_ns = now_of_epoch(clock_now());
 	h = host_of(skb, p, set);
 	pkt_hash(p);
 	if (!h || h->state != SW_HOST_READY || is_settled(p))

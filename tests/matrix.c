@@ -39,7 +39,7 @@ static const struct row_in {
 	    "ours:P>CLO D" } },
 	/* a FIN with a hole before it acknowledges the SYN all the same */
 	{ "SYN-RECEIVED",
-	  { "same:P p", "crossing,same,ours:P>EST p", "P>EST", "p", "D", "hole:P>EST+fin P>CWT+fin",
+	  { "p", "crossing,same,ours:P>EST p", "P>EST", "p", "D", "hole:P>EST+fin P>CWT+fin",
 	    "P>CLO", "p+rst", "D" } },
 	/* near: an entry with fresh numbers lets 256 kB around them pass unasked, see everyday.h; those
 	 * behind them prove no life. Costs the host a duplicate ACK, which it limits itself. */

@@ -362,3 +362,50 @@ TEST(cookies_over_a_pause_are_refused_and_new_ones_work, "M02")
 			cookie_over_pause(&syns[i], pauses[n]);
 		}
 }
+
+/* This CPU's clock as it was read a little before the epoch that another one is in by now. */
+static void clock_lags(uint64_t ns)
+{
+	struct {
+		uint64_t ns, jiffies;
+		uint32_t left, more[7];
+	} cpu[256];
+	uint32_t zero = 0;
+
+	_Static_assert(sizeof(cpu[0]) == 48, "as struct sw_cpu in bpf/maps.h");
+	REQUIRE(libbpf_num_possible_cpus() <= 256);
+	memset(cpu, 0, sizeof(cpu));
+	for (int i = 0; i < libbpf_num_possible_cpus(); i++) {
+		cpu[i].ns = ns;
+		cpu[i].jiffies = own->bss->test_now_ns >> 22;
+		cpu[i].left = 15;
+	}
+	MUST(bpf_map_update_elem(map_fd("sw_cpu"), &zero, cpu, BPF_ANY));
+}
+
+TEST(cookie_of_an_epoch_that_begins_is_known_to_both_hooks, "B03 M03")
+{
+	static struct handshake h;
+	static struct packet p;
+	struct result r;
+
+	clock_take();
+	listen_on(4, 80, 64);
+	guard.settings.recheck = 1;
+	settings_write();
+	for (int i = 0; i < 2; i++) {
+		uint32_t epoch = epoch_now() + 2 + (uint32_t)i;
+		uint64_t edge = (uint64_t)epoch << SW_EPOCH_SHIFT;
+
+		handshake_forge(&h, &(struct spec){ .sport = (uint16_t)(36000 + i) }, epoch,
+				(uint16_t)LOW_BARE(6, 10, epoch), false, 0);
+		handshake_ack(&h, NULL, &p);
+		clock_set(edge + 1000);
+		clock_lags(edge - 1000);
+		r = run_tc(&p); /* not at ingress: the kernel's -EINVAL */
+		CHECK_RESULT(&r, -1, SW_TC_REFUSED);
+		clock_lags(edge - 1000);
+		r = run_xdp(&p);
+		CHECK_RESULT(&r, XDP_PASS, SW_PASS_COOKIE);
+	}
+}

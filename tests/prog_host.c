@@ -153,3 +153,43 @@ TEST(options_and_ecn_are_those_of_the_hosts_own_syn_ack, "A07 A08 A09 C03")
 		close(fd);
 	}
 }
+
+static uint8_t ttl_of(const struct frame *f)
+{
+	return f->ip[f->family == 6 ? 7 : 8];
+}
+
+/* Whoever talks to neighbours alone, as BGP does, throws away what is less (RFC 5082). */
+TEST(ttl_is_that_of_the_hosts_own_syn_ack, "A10")
+{
+	static const int ttls[] = { -1, 255, 1 }; /* of the listener, -1: as the host has it */
+	static struct packet p;
+	int raw;
+
+	raw = raw_open();
+	sysctl_write("net/ipv4/ip_default_ttl", "99");
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(ttls); i++) {
+		struct spec s = { .family = i % 2 ? 6 : 4, .flags = SYN, OPT(SYN_LINUX) };
+		int fd = open_listener(&listeners[0], s.family), ttl = ttls[i / 2];
+		struct frame f;
+		struct result r;
+		uint8_t ours;
+
+		test_context("IPv%d, %d", s.family, ttl);
+		s.sport = (uint16_t)(30000 + i);
+		MUST(s.family == 6 ?
+			     setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &ttl, sizeof(ttl)) :
+			     setsockopt(fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)));
+		packet_build(&p, &s);
+		r = run_xdp(&p);
+		CHECK_RESULT(&r, XDP_TX, SW_TX_SYNACK);
+		REQUIRE(frame_read(&f, r.out, r.len) == NULL);
+		ours = ttl_of(&f);
+		raw_build(&p, &s);
+		raw_send(raw, &p);
+		REQUIRE(raw_receive(raw, &f, SYN | ACK, 80, s.sport, 2000));
+		CHECK_EQ(ours, ttl_of(&f));
+		close(fd);
+		let_caches_expire();
+	}
+}

@@ -107,6 +107,39 @@ TEST(segments_of_the_hosts_handshake_again, "C05 A12")
 	peer_unharmed(none);
 }
 
+/* Nobody has proven anything yet: one SYN, said on and on, does not get the host's time. */
+TEST(first_syn_said_on_and_on_has_a_budget, "A01 C05")
+{
+	static const enum sw_reason beyond[] = { SW_DROP_CHALLENGE, 0 };
+
+	peer_prepare();
+	guard.settings.challenge_pps = 100;
+	settings_write();
+	for (int family = 4; family <= 6; family += 2) {
+		struct peer p;
+		struct spec s = { .family = (uint8_t)family, .flags = SYN, OPT(SYN_LINUX) };
+		struct frame f;
+		uint64_t held;
+
+		begin_by_host(&p, family);
+		s.sport = p.port;
+		s.seq = p.isn;
+		held = counter_of(SW_PASS_SYN_HELD);
+		for (int i = 0; i < 2000; i++)
+			tap_say(&s);
+		held = counter_of(SW_PASS_SYN_HELD) - held;
+		CHECK(held >= 100 && held < 1000);
+		while (tap_hear(&f, 50)) /* a SYN-ACK or two, as the host limits them itself */
+			CHECK_EQ(f.flags & (SYN | ACK | RST), SYN | ACK);
+		ARE(&p, SW_SYN_RECEIVED);
+		SAY(&p, ACK, 0);
+		ARE(&p, SW_ESTABLISHED);
+		peer_accept(&p);
+		end(&p);
+	}
+	peer_unharmed(beyond);
+}
+
 TEST(reset_ends_the_hosts_handshake, "F02")
 {
 	peer_prepare();
