@@ -49,4 +49,61 @@ test_save_follows_no_link_of_another_user() { # N02 L03
 	[ -L "$T/tmp/conf" ] || fail "the link is gone"
 }
 
+# as in a ConfigMap of Kubernetes: the file is a link, and what it leads to is exchanged
+test_reload_reads_what_a_link_leads_to_by_then() { # K10 N05
+	config_net
+	mkdir "$T/etc" "$T/etc/..1" "$T/etc/..2"
+	echo 'limits: { ask-rate: 5 }' > "$T/etc/..1/conf"
+	echo 'limits: { ask-rate: 6 }' > "$T/etc/..2/conf"
+	ln -s ..1 "$T/etc/..data"
+	ln -s ..data/conf "$T/etc/conf"
+	(cd "$T/etc" && guard apply conf)
+	expect_in "status" "$T/etc/conf, nothing differs" "$(guard status)"
+	ln -sfn ..2 "$T/etc/..data"
+	rm -r "$T/etc/..1"
+	expect_in "status" "$T/etc/conf, 1 setting differs, it was changed" "$(guard status)"
+	guard apply --again
+	expect_in "limit" " 6 " "$(guard limit show | grep ask-rate)"
+	# what is saved where it leads to is the same file
+	guard limit set ask-rate 7
+	guard save "$T/etc/..2/conf"
+	expect_in "status" "$T/etc/conf, nothing differs" "$(guard status)"
+}
+
+# paged COMMAND...: it writes more than a pipe holds, to somebody who does not read on
+paged() {
+	local reader
+	rm -f "$T/pager"
+	mkfifo "$T/pager"
+	"$PYTHON" -c 'import time; time.sleep(60)' < "$T/pager" &
+	reader=$!
+	start server "$T/pager" "$SW_BIN" "$@"
+	sleep 1
+	expect_exit "a command beside $*" 0 sv timeout 5 "$SW_BIN" limit set ask-rate $((RANDOM + 1))
+	kill -0 "$STARTED" || fail "$* did not wait for its reader"
+	stop "$STARTED" "$reader"
+}
+
+test_nobody_waits_for_a_pager() { # L03
+	config_net
+	seq 0 9999 | awk '{ print "10." int($1 / 250) "." $1 % 250 ".1" }' > "$T/list"
+	echo 'lists: { deny: { files: [list] } }' > "$T/conf"
+	paged apply "$T/conf" --dry-run
+	guard apply "$T/conf"
+	paged save -
+}
+
+# closed_pipe COMMAND...: nobody reads what it says
+closed_pipe() { { "$@" 2>&1 || true; } | true; }
+
+test_closed_pipe_leaves_no_half_of_a_guard() { # L03
+	net_up
+	sv sysctl -qw net.ipv4.tcp_syncookies=0
+	closed_pipe guard attach s0
+	expect_eq "armed" true "$(guard status -j | field armed)"
+	closed_pipe guard detach --all
+	[ ! -e $PIN ] || fail "pins after detach"
+	expect_eq "sysctl put back" 0 "$(sv sysctl -n net.ipv4.tcp_syncookies)"
+}
+
 run_tests "$@"
