@@ -106,4 +106,24 @@ test_closed_pipe_leaves_no_half_of_a_guard() { # L03
 	expect_eq "sysctl put back" 0 "$(sv sysctl -n net.ipv4.tcp_syncookies)"
 }
 
+test_names_that_are_none_change_nothing() { # L03
+	local bad
+	config_net
+	refused "detach" 1 nodev0 guard detach s0 nodev0
+	expect_eq "devices" s0 "$(guard status -j | field 'devices[].device')"
+	for bad in "" a/b . a:b "a b" abcdefghijklmnop; do
+		refused "attach '$bad'" 1 "no device '$bad'" guard attach --boot "$bad"
+	done
+	expect_eq "devices" s0 "$(guard status -j | field 'devices[].device')"
+	for bad in 1 2 3 4 5 6 7 8; do guard fail-safe port add "$bad"; done
+	refused "port that is not there" 1 "9 is no fail-safe port" guard fail-safe port del 9
+	expect_exit "upgrade" 1 guard upgrade --pin /sys/fs/bpf/none
+	case $OUT in *hint*) fail "a hint about no guard: $OUT" ;; esac
+	guard deny add 192.0.2.1
+	refused "list without end" 1 "more than 4095 bytes" guard deny load /dev/zero --replace
+	expect_eq "list" 192.0.2.1 "$(guard deny list -j | field 'entries[].prefix')"
+	printf '\xef\xbb\xbfengine: auto\nconnections: 1000\n' > "$T/bom"
+	expect_exit "a byte order mark" 0 guard check "$T/bom"
+}
+
 run_tests "$@"
