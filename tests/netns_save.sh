@@ -126,4 +126,37 @@ test_names_that_are_none_change_nothing() { # L03
 	expect_exit "a byte order mark" 0 guard check "$T/bom"
 }
 
+test_commands_of_a_diff_take_entries_before_their_service() { # K10
+	local command
+	config_net
+	echo 'services: [{ prefix: any, ports: 80 }]
+lists: { allow: { entries: [{ prefix: 203.0.113.7, service: "any 80" }] } }' > "$T/one"
+	echo '{ services: [{ prefix: any, ports: 80-81 }], lists: { deny: { entries: [
+		{ prefix: 203.0.113.7, service: any 80-81 }] } } }' > "$T/two"
+	guard apply "$T/one"
+	guard diff "$T/two" > "$T/commands" || true
+	while read -r command; do
+		eval "guard $command" || fail "$command"
+	done < "$T/commands"
+	expect_exit "diff" 0 guard diff "$T/two"
+}
+
+# so many services as there can be: the new ones get the ids of the old ones, not their entries
+test_entries_end_with_their_service() { # K10 P01
+	local port
+	config_net
+	for port in 1000 2000; do
+		{
+			echo "services:"
+			seq $port $((port + 126)) | sed 's/.*/  - { prefix: any, ports: & }/'
+			echo "fail-safe: { ports: [$port] }"
+		} > "$T/from-$port"
+	done
+	guard apply "$T/from-1000"
+	guard deny add 192.0.2.0/24 --service any 1000
+	guard apply "$T/from-2000"
+	expect_eq "services" 127 "$(guard service list -j | jq length)"
+	expect_eq "entries" "[]" "$(guard deny list -j | jq -c .entries)"
+}
+
 run_tests "$@"
