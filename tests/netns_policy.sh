@@ -256,7 +256,11 @@ test_nobody_cuts_himself_off() { # P06
 	guard service del any 8080
 	refused "add" 1 "keep you out" by "$C4 50000 $S4 8080" service add any 8080 --mode always
 	guard deny clear
-	guard allow add 10.9.0.0/30
+	guard allow add 10.9.0.0/30 --ttl 1h
+	refused "what saves ends before" 1 "keep you out in 3" by "$me" deny add any
+	by "$me" deny add any --ttl 50m
+	guard deny clear
+	guard allow add 10.9.0.0/30 2> /dev/null
 	by "$me" deny add any
 	stays_out $C6 10.8.0.1
 	comes $C4
