@@ -256,7 +256,11 @@ test_nobody_cuts_himself_off() { # P06
 	guard service del any 8080
 	refused "add" 1 "keep you out" by "$C4 50000 $S4 8080" service add any 8080 --mode always
 	guard deny clear
-	guard allow add 10.9.0.0/30
+	guard allow add 10.9.0.0/30 --ttl 1h
+	refused "what saves ends before" 1 "keep you out in 3" by "$me" deny add any
+	by "$me" deny add any --ttl 50m
+	guard deny clear
+	guard allow add 10.9.0.0/30 2> /dev/null
 	by "$me" deny add any
 	stays_out $C6 10.8.0.1
 	comes $C4
@@ -341,6 +345,27 @@ test_all_services_change_places() { # K10 K01
 	guard apply "$T/from-2000"
 	expect_eq "connections" 0 "$(guard conns -j | jq 'length')"
 	kill "$pid"
+}
+
+# ranges within ranges, each of another prefix: what one half has no room for would fill both, and
+# then not even a fail-safe port could be written
+test_services_leave_room_for_the_next_change() { # K10 L03
+	net_up
+	export SYNWARDEN_RUN=$T/run
+	guard attach s0 > "$T/attach"
+	{
+		echo "services:"
+		seq 100 | awk '{ printf "  - { prefix: 10.1.%d.0/24, ports: %d-%d, mode: off }\n",
+			$1, 1000 + $1, 2000 - $1 }'
+	} > "$T/nested"
+	refused "apply" 1 "need 5150 entries in map prefixes, which has 4096" guard apply "$T/nested"
+	expect_eq "services" "[]" "$(guard service list -j | jq -c .)"
+	sed -i 81q "$T/nested"
+	guard apply "$T/nested"
+	guard service del 10.1.5.0/24 1005-1995
+	guard service set 10.1.6.0/24 1006-1994 --mode monitor
+	guard fail-safe port add 22
+	expect_eq "services" 79 "$(guard service list -j | jq length)"
 }
 
 run_tests "$@"

@@ -233,6 +233,8 @@ TEST(what_yaml_could_do_and_this_does_not_is_refused, "N05")
 		  "2:1: key 'engine' is there twice: first in line 1");
 	one_fault("{[a]: b}", "1:2: a map or list as a key: a word expected");
 	one_fault("[[[[[[[[[1]]]]]]]]]", "1:9: nested too deeply: eight levels at most");
+	one_fault("devices: ['']",
+		  "1:11: bad device '': a name of 1 to 15 characters without / and : expected");
 	one_fault("just a word", "1:1: the file: a map expected, not a single value");
 	one_fault("- engine", "1:1: the file: a map expected, not a list");
 	one_fault("engine: [1\n",

@@ -248,6 +248,35 @@ TEST(comments_stay_where_nothing_differs, "K10")
 	fclose(out);
 }
 
+/* libyaml counts lines by them, too. */
+TEST(other_line_breaks_move_no_place, "K10 N05")
+{
+	static const char *const breaks[] = { "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9",
+					      "\r\n" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {
+		autofaults struct faults f = { 0 };
+		autofree char *merged = NULL;
+		autoconfig struct config c;
+		char text[300], want[300];
+		size_t len;
+		FILE *out = open_memstream(&merged, &len);
+
+		test_context("%zu", i);
+		snprintf(text, sizeof(text), "# a%s# b\nengine: %30s\nconnections: 64\n# %80s\n",
+			 breaks[i], "listener", "end");
+		snprintf(want, sizeof(want), "# a%s# b\nengine: %27s\nconnections: 65\n# %80s\n",
+			 breaks[i], "reqsk", "end");
+		config_parse(&c, "f", text, strlen(text), &f);
+		CHECK_EQ(f.total, 0);
+		c.engine = SW_ENGINE_REQSK;
+		c.connections = 65;
+		CHECK_EQ(config_merge(&c, "f", text, strlen(text), out), 0);
+		fclose(out);
+		CHECK_BYTES(merged, len, want, strlen(want));
+	}
+}
+
 /* --- mutations ------------------------------------------------------------------------------- */
 
 /* Words that mean something to YAML or to us, and some that lie at a border. */

@@ -72,6 +72,7 @@ TEST(comments_are_printable_text_of_43_bytes, "P04")
 		"f8 \xf8\x88\x80\x80\x80",
 		"turned \xe2\x80\xae",
 		"mark \xef\xbb\xbf",
+		"none \xef\xbf\xbf",
 		"1234567890123456789012345678901234567890123\xc3\xa9",
 	};
 	char comment[SW_COMMENT];
@@ -409,6 +410,28 @@ TEST(a_session_is_cut_as_the_programs_would_cut_it, "P06")
 	cut_is(&any, &set, &lists, 1);
 	set.fail_safe[3] = 22;
 	cut_is(&any, &set, &lists, 0);
+	list_set_free(&lists);
+}
+
+TEST(what_exempts_a_session_for_a_time_is_known_to_end, "P06")
+{
+	struct list_set lists = { 0 };
+	struct session who;
+	uint32_t then = NOW;
+
+	session(&who, "192.0.2.7 50000 198.51.100.1 22");
+	CHECK(!lockout_ends(&who, &lists, &then));
+	add(&lists, SW_LIST_ALLOW, 0, "192.0.2.0/24", NOW + 9);
+	add(&lists, SW_LIST_DENY, 0, "any", NOW + 5);
+	add(&lists, SW_LIST_FAIL_SAFE, 0, "192.0.2.7", NOW + 7);
+	add(&lists, SW_LIST_FAIL_SAFE, 0, "192.0.2.8", NOW + 6);
+	add(&lists, SW_LIST_ALLOW, 1, "192.0.2.7", 0);
+	CHECK(lockout_ends(&who, &lists, &then));
+	CHECK_EQ(then, NOW + 7);
+	CHECK(lockout_ends(&who, &lists, &then));
+	CHECK_EQ(then, NOW + 9);
+	CHECK(!lockout_ends(&who, &lists, &then));
+	CHECK_EQ(then, NOW + 9);
 	list_set_free(&lists);
 }
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "pending.h"
 #include "remember.h"
@@ -39,6 +40,19 @@ int applied_need(const struct guard *g, struct applied_record *a)
 	return -ENOENT;
 }
 
+/*
+ * As it is named, links and all: where a link leads to may be exchanged, and what it leads to by
+ * then is what a reload is to read.
+ */
+static int full_path(const char *path, char full[PATH_MAX])
+{
+	char here[PATH_MAX] = "";
+
+	if (*path != '/' && !getcwd(here, sizeof(here)))
+		return -errno;
+	return path_format(full, PATH_MAX, "%s%s%s", here, *path == '/' ? "" : "/", path);
+}
+
 void applied_note(const struct guard *g, const char *path)
 {
 	struct applied_record a = { .guard = guard_id(g) };
@@ -46,7 +60,7 @@ void applied_note(const struct guard *g, const char *path)
 	autofree char *text = NULL;
 	size_t len;
 
-	if (!config_load(path, &text, &len, &f) && realpath(path, a.path)) {
+	if (!config_load(path, &text, &len, &f) && !full_path(path, a.path)) {
 		a.hash = applied_hash(text, len);
 		if (!remember_write(g->dir, "applied", &a, sizeof(a)))
 			return;
@@ -57,8 +71,9 @@ void applied_note(const struct guard *g, const char *path)
 void applied_saved(const struct guard *g, const char *path)
 {
 	struct applied_record a;
-	char real[PATH_MAX];
+	struct stat was, is;
 
-	if (applied_read(g, &a) && realpath(path, real) && !strcmp(a.path, real))
-		applied_note(g, path);
+	if (applied_read(g, &a) && !stat(a.path, &was) && !stat(path, &is) &&
+	    was.st_dev == is.st_dev && was.st_ino == is.st_ino)
+		applied_note(g, a.path);
 }

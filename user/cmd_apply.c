@@ -24,15 +24,18 @@ static int bring(const struct opts *o, const struct guard *g, const struct confi
 	return err;
 }
 
-static int dry_run(const struct opts *o, const struct guard *g, const struct config *c)
+/* The lock is released before the words go to a pager, which may take its time. */
+static int dry_run(const struct opts *o, const struct guard *g, const struct config *c, int *lock)
 {
 	autoconfig struct config running;
 	int err = config_running(g, &running);
 
 	if (err)
 		return err;
+	err = config_apply(g, c, CONFIG_DRY | (o->given & OPT_FORCE ? CONFIG_FORCE : 0));
+	lock_release(lock);
 	config_print_diff(o, &running, c);
-	return config_apply(g, c, CONFIG_DRY | (o->given & OPT_FORCE ? CONFIG_FORCE : 0));
+	return err;
 }
 
 static int apply(const struct opts *o, const struct guard *g, const struct config *c,
@@ -96,7 +99,7 @@ int cmd_apply(const struct opts *o, int argc, char **argv)
 	if (!err)
 		err = pending_clear(&g);
 	if (!err)
-		err = o->given & OPT_DRY_RUN ? dry_run(o, &g, &c) : apply(o, &g, &c, path);
+		err = o->given & OPT_DRY_RUN ? dry_run(o, &g, &c, &lock) : apply(o, &g, &c, path);
 	return exit_code(err);
 }
 

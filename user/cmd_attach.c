@@ -222,7 +222,7 @@ static int check_names(const struct opts *o, int argc, char **argv)
 	if (!argc)
 		return log_usage("attach needs a device: see synwarden attach --help");
 	for (int i = 0; i < argc; i++) {
-		bool may_come = o->given & OPT_BOOT && strlen(argv[i]) < IF_NAMESIZE;
+		bool may_come = o->given & OPT_BOOT && text_is_device(argv[i]);
 
 		if (!may_come && !if_nametoindex(argv[i])) {
 			log_refuse(-ENODEV, "no device '%.64s' in this network namespace", argv[i]);
@@ -317,11 +317,23 @@ static int detach_one(struct guard *g, const char *name)
 		return dev_forget(g, name);
 	if (have)
 		return drain(g, end_device, have);
-	if (!if_nametoindex(name))
-		return log_refuse(-ENODEV, "no device '%.64s' here, and the guard at %s has none",
-				  name, g->dir);
 	log_note("%s: not attached", name);
 	return 0;
+}
+
+/* Of all names before the first is detached. */
+static int detach_check(const struct guard *g, int argc, char **argv)
+{
+	struct dev_state list[SW_MAX_DEVS];
+	__u32 count;
+	int err = dev_list(g, list, &count);
+
+	for (int i = 0; i < argc && !err; i++)
+		if (!find_device(list, count, argv[i]) && !if_nametoindex(argv[i]))
+			err = log_refuse(-ENODEV,
+					 "no device '%.64s' here, and the guard at %s has none",
+					 argv[i], g->dir);
+	return err;
 }
 
 static int detach_some(struct guard *g, const char *pin, int argc, char **argv)
@@ -332,6 +344,8 @@ static int detach_some(struct guard *g, const char *pin, int argc, char **argv)
 		err = -EXDEV;
 	if (!err)
 		err = guard_end_drain(g);
+	if (!err)
+		err = detach_check(g, argc, argv);
 	for (int i = 0; i < argc && !err; i++)
 		err = detach_one(g, argv[i]);
 	if (!err)

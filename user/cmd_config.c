@@ -143,21 +143,32 @@ static bool reads_back(const struct config *running, const char *path, const cha
 	return !f.total && !(changes & ~(CONFIG_DEVICES | CONFIG_ENGINE | CONFIG_CONNECTIONS));
 }
 
+/* NULL in `old`: it is not there. What cannot be read is not written over. */
+static int load_old(const char *path, char **old, size_t *len)
+{
+	autofaults struct faults f = { 0 };
+
+	if (access(path, F_OK) || !config_load(path, old, len, &f))
+		return 0;
+	faults_print(&f, path, stderr);
+	return log_refuse(-EIO, "%s stays as it is", path);
+}
+
 /* The file that is there brought up to date, or a whole new one. */
 static int compose(const struct config *running, const char *path, char **text, size_t *len)
 {
-	autofaults struct faults f = { 0 };
 	autofree char *old = NULL;
 	size_t old_len;
-	FILE *out = open_memstream(text, len);
-	int merged = -ENOENT;
+	int err = load_old(path, &old, &old_len);
+	FILE *out = err ? NULL : open_memstream(text, len);
+	bool good;
 
 	if (!out)
-		return log_err(-ENOMEM, "write the configuration");
-	if (!access(path, F_OK) && !config_load(path, &old, &old_len, &f))
-		merged = config_merge(running, path, old, old_len, out);
+		return err ? err : log_err(-ENOMEM, "write the configuration");
+	good = old && !config_merge(running, path, old, old_len, out);
 	fflush(out);
-	if (merged || !reads_back(running, path, *text, *len)) {
+	good = good && reads_back(running, path, *text, *len);
+	if (!good) {
 		rewind(out);
 		config_write(running, out);
 		if (old)
@@ -165,6 +176,10 @@ static int compose(const struct config *running, const char *path, char **text, 
 	}
 	if (fclose(out))
 		return log_err(-ENOMEM, "write the configuration");
+	/* a device may have a name that is no text */
+	if (!good && *len <= TREE_SIZE_MAX && !reads_back(running, path, *text, *len))
+		return log_refuse(-EINVAL, "what runs has names that no file can hold: see "
+					   "'synwarden status'");
 	if (*len > TREE_SIZE_MAX)
 		return log_refuse(
 			-EFBIG, "what runs does not fit into a file of 1 MiB: %u entries of lists",
@@ -172,13 +187,36 @@ static int compose(const struct config *running, const char *path, char **text, 
 	return 0;
 }
 
+static int write_whole(int fd, const char *text, size_t len)
+{
+	for (ssize_t n; len; text += n, len -= (size_t)n) {
+		n = write(fd, text, len);
+		if (n < 0)
+			return -errno;
+	}
+	return fsync(fd) ? -errno : 0;
+}
+
+/* Whoever made such a link chooses the file: the kernel asks that only of those who open it. */
+static int check_link(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) || !S_ISLNK(st.st_mode) || !st.st_uid || st.st_uid == geteuid())
+		return 0;
+	return log_refuse(-EPERM, "%s is a link of user %u, which is not followed: name the file",
+			  path, st.st_uid);
+}
+
 /* Beside it, then in its place: whoever reads it meanwhile reads a whole one. */
 static int replace_file(const char *path, const char *text, size_t len)
 {
 	char real[PATH_MAX], new[PATH_MAX + 8];
 	struct stat st = { .st_mode = 0640, .st_uid = geteuid(), .st_gid = getegid() };
-	int fd, err = 0;
+	int fd, err = check_link(path);
 
+	if (err)
+		return err;
 	if (realpath(path, real)) {
 		if (stat(real, &st) || !S_ISREG(st.st_mode))
 			return log_refuse(-EINVAL, "%s is not a regular file", path);
@@ -190,16 +228,20 @@ static int replace_file(const char *path, const char *text, size_t len)
 	if (fd < 0)
 		return log_err(-errno, "write beside %s", path);
 	/* the owner first: to change it may take bits of the mode away */
-	if (fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, st.st_mode & 0777) ||
-	    write(fd, text, len) != (ssize_t)len || fsync(fd) || rename(new, real)) {
-		err = log_err(-errno, "write %s", path);
+	if (fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, st.st_mode & 0777))
+		err = -errno;
+	if (!err)
+		err = write_whole(fd, text, len);
+	if (!err && rename(new, real))
+		err = -errno;
+	if (err)
 		unlink(new);
-	}
 	close(fd);
-	return err;
+	return err ? log_err(err, "write %s", path) : 0;
 }
 
-static int save(const struct guard *g, const char *path)
+/* The lock is released before the text goes to a pager, which may take its time. */
+static int save(const struct guard *g, const char *path, int *lock)
 {
 	autoconfig struct config running;
 	autofree char *text = NULL;
@@ -210,6 +252,8 @@ static int save(const struct guard *g, const char *path)
 		err = compose(&running, strcmp(path, "-") ? path : "", &text, &len);
 	if (err)
 		return err;
+	if (!strcmp(path, "-"))
+		lock_release(lock);
 	if (!strcmp(path, "-"))
 		return fwrite(text, 1, len, stdout) == len ? 0 : -EIO;
 	err = replace_file(path, text, len);
@@ -236,5 +280,5 @@ int cmd_save(const struct opts *o, int argc, char **argv)
 		return EXIT_FAILURE;
 	if (!argc && applied_read(&g, &applied))
 		path = applied.path;
-	return exit_code(save(&g, path));
+	return exit_code(save(&g, path, &lock));
 }

@@ -274,7 +274,7 @@ static int plan_port(struct job *j)
 	for (__u32 i = 0; i < SW_FAIL_SAFE; i++)
 		if (ports[i] && ports[i] != j->port)
 			ports[kept++] = ports[i];
-	if (kept == SW_FAIL_SAFE)
+	if (j->port_add && kept == SW_FAIL_SAFE)
 		return log_refuse(-ENOSPC, "there are %d fail-safe ports, the most there can be",
 				  SW_FAIL_SAFE);
 	if (j->port_add)

@@ -53,7 +53,7 @@ int cmd_upgrade(const struct opts *o, int argc, char **argv)
 	if (!err)
 		log_note("the programs of synwarden %s run at %u hooks of the guard at %s",
 			 SW_VERSION, hooks, g.dir);
-	else
+	else if (g.map[MAP_SETTINGS] >= 0)
 		log_hint("nothing changed: the guard at %s runs as before", o->pin);
 	return exit_code(err);
 }

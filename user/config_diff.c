@@ -260,26 +260,21 @@ static void tell_added(struct differ *d, const struct list_entry *e)
 	tell_entry(d, number >= ELSEWHERE ? d->file : d->running, "add", &own);
 }
 
-static void diff_lists(struct differ *d)
+static void diff_gone(struct differ *d, const struct list_set *want, const struct list_set *now)
 {
-	autolists struct list_set want = { 0 }, now = { 0 };
-	__u32 time_s = conn_now();
+	for (__u32 i = 0; i < now->count; i++)
+		if (is_spoken_of(d, &now->entry[i]) && !list_set_find(want, &now->entry[i].key))
+			tell_entry(d, d->running, "del", &now->entry[i]);
+}
 
-	if (!(d->file->has & (CONFIG_LISTS | CONFIG_FAIL_SAFE)))
-		return;
-	if (file_entries(d, &want) || list_set_copy(&now, &d->running->lists)) {
-		tell(d, CONFIG_LISTS, "(out of memory: lists are not compared)");
-		return;
-	}
-	list_set_settle(&now, time_s);
-	for (__u32 i = 0; i < now.count; i++)
-		if (is_spoken_of(d, &now.entry[i]) && !list_set_find(&want, &now.entry[i].key))
-			tell_entry(d, d->running, "del", &now.entry[i]);
-	for (__u32 i = 0; i < want.count; i++) {
-		const struct list_entry *have = list_set_find(&now, &want.entry[i].key);
+static void diff_come(struct differ *d, const struct list_set *want, const struct list_set *now)
+{
+	for (__u32 i = 0; i < want->count; i++) {
+		const struct list_entry *have = list_set_find(now, &want->entry[i].key);
 
-		if (is_spoken_of(d, &want.entry[i]) && (!have || !same_entry(have, &want.entry[i])))
-			tell_added(d, &want.entry[i]);
+		if (is_spoken_of(d, &want->entry[i]) &&
+		    (!have || !same_entry(have, &want->entry[i])))
+			tell_added(d, &want->entry[i]);
 	}
 }
 
@@ -307,13 +302,22 @@ unsigned int config_diff(const struct config *running, const struct config *file
 			 config_change_fn *each, void *arg)
 {
 	struct differ d = { .running = running, .file = file, .each = each, .arg = arg };
+	autolists struct list_set want = { 0 }, now = { 0 };
 
 	diff_attach(&d);
+	if (file->has & (CONFIG_LISTS | CONFIG_FAIL_SAFE) &&
+	    (file_entries(&d, &want) || list_set_copy(&now, &running->lists))) {
+		tell(&d, CONFIG_LISTS, "(out of memory: nothing is compared)");
+		return d.changes;
+	}
+	list_set_settle(&now, conn_now());
+	/* the entries of a service go while it is there, and come when it is */
+	diff_gone(&d, &want, &now);
 	if (file->has & CONFIG_SERVICES)
 		diff_services(&d);
 	if (file->has & CONFIG_LIMITS)
 		diff_limits(&d);
-	diff_lists(&d);
+	diff_come(&d, &want, &now);
 	if (file->has & CONFIG_FAIL_SAFE)
 		diff_ports(&d);
 	return d.changes;

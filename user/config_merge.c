@@ -29,14 +29,31 @@ static unsigned int section_of(const struct node *n)
 	return 0;
 }
 
+/* Bytes of the line break at `at`, 0: none. As libyaml has them, by whose lines places go. */
+static size_t break_at(const char *at, const char *end)
+{
+	static const char *const breaks[] = { "\r\n",     "\n",           "\r",
+					      "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(breaks); i++) {
+		size_t len = strlen(breaks[i]);
+
+		if ((size_t)(end - at) >= len && !memcmp(at, breaks[i], len))
+			return len;
+	}
+	return 0;
+}
+
 static const char *line_start(const struct merge *m, unsigned int line)
 {
 	const char *at = m->text, *end = m->text + m->len;
 
 	while (--line && at < end) {
-		const char *next = memchr(at, '\n', (size_t)(end - at));
+		size_t len = 0;
 
-		at = next ? next + 1 : end;
+		while (at < end && !(len = break_at(at, end)))
+			at++;
+		at += len;
 	}
 	return at;
 }

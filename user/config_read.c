@@ -114,7 +114,6 @@ static void read_connections(struct reader *r, const struct node *n, void *c)
 
 /* --- devices ---------------------------------------------------------------------------- */
 
-/* As the kernel's dev_valid_name(). */
 static void read_device_name(struct reader *r, const struct node *n, void *object)
 {
 	const char *name = read_scalar(r, n, "name", "the name of a device");
@@ -122,8 +121,7 @@ static void read_device_name(struct reader *r, const struct node *n, void *objec
 
 	if (!name)
 		return;
-	if (strlen(name) >= sizeof(d->name) || strpbrk(name, "/: \t\n\v\f\r") ||
-	    !strcmp(name, ".") || !strcmp(name, "..")) {
+	if (!text_is_device(name)) {
 		faults_add(
 			r->faults, n->at,
 			"bad device '%.40s': a name of 1 to %zu characters without / and : expected",
@@ -251,6 +249,8 @@ void config_parse(struct config *c, const char *path, const char *text, size_t l
 	read_lists(&r);
 }
 
+#define BOM "\xef\xbb\xbf"
+
 int config_load(const char *path, char **text, size_t *len, struct faults *f)
 {
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -276,6 +276,11 @@ int config_load(const char *path, char **text, size_t *len, struct faults *f)
 		return -EIO;
 	}
 	buf[*len] = '\0';
+	/* libyaml takes it for a column of the first line */
+	if (!strncmp(buf, BOM, strlen(BOM))) {
+		*len -= strlen(BOM);
+		memmove(buf, buf + strlen(BOM), *len + 1);
+	}
 	*text = buf;
 	buf = NULL;
 	return 0;

@@ -182,13 +182,30 @@ static void keep_end(struct list_entry *e, const struct list_set *now)
 		e->value.until_s = have->value.until_s;
 }
 
-static int next_lists(const struct config *c, const struct list_set *now,
-		      const __u32 id[SW_MAX_SERVICES], struct list_set *next)
+struct change {
+	const struct services *now, *next;
+};
+
+/* Another one may get its id, and is not to get its entries. */
+static bool has_lost_service(const struct list_entry *e, const void *arg)
+{
+	const struct change *c = arg;
+	__u32 id = e->key.service;
+
+	return id &&
+	       (id >= SW_MAX_SERVICES || !services_same(&c->now->slot[id], &c->next->slot[id]));
+}
+
+static int next_lists(const struct config *c, const struct change *change,
+		      const struct list_set *now, const __u32 id[SW_MAX_SERVICES],
+		      struct list_set *next)
 {
 	int err = list_set_copy(next, now);
 
 	if (!err)
 		list_set_drop(next, is_replaced, c);
+	if (!err)
+		list_set_drop(next, has_lost_service, change);
 	for (__u32 i = 0; !err && i < c->lists.count; i++) {
 		struct list_entry e = c->lists.entry[i];
 
@@ -233,7 +250,7 @@ int config_apply(const struct guard *g, const struct config *c, unsigned int how
 		r.limits = &c->limits;
 	/* 100,000 entries that stay need not be written again */
 	if (!err && sections & (CONFIG_LISTS | CONFIG_FAIL_SAFE)) {
-		err = next_lists(c, &now_lists, id, &lists);
+		err = next_lists(c, &(struct change){ &now, &next }, &now_lists, id, &lists);
 		r.lists = &lists;
 	}
 	if (!err && !(how & CONFIG_FORCE))

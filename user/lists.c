@@ -348,20 +348,41 @@ static void complain(struct list_load *load, const char *why)
 		load->complain(load->arg, load->lines, why);
 }
 
+#define LINE_MAX_BYTES 4096
+
+/* A line with its end, as much as there is room for; how many bytes, 0: no more. */
+static size_t line_get(FILE *in, char line[LINE_MAX_BYTES + 1])
+{
+	size_t len = 0;
+	int c = 0;
+
+	while (len < LINE_MAX_BYTES && c != '\n' && (c = getc_unlocked(in)) != EOF)
+		line[len++] = (char)c;
+	line[len] = '\0';
+	return len;
+}
+
 int list_load_read(struct list_load *load, FILE *in, const struct list_entry *like)
 {
-	autofree char *line = NULL;
+	autofree char *line = malloc(LINE_MAX_BYTES + 1);
 	struct text_why why;
-	size_t size = 0;
-	ssize_t len;
+	size_t len;
 
+	if (!line)
+		return -ENOMEM;
 	errno = 0;
-	while ((len = getline(&line, &size, in)) >= 0) {
+	while ((len = line_get(in, line)) > 0) {
 		struct list_entry e = *like;
 		int found;
 
 		load->lines++;
-		if (strlen(line) != (size_t)len) {
+		/* it may have no end */
+		if (len == LINE_MAX_BYTES) {
+			complain(load,
+				 "a line of more than 4095 bytes: this is no list of prefixes");
+			return -EINVAL;
+		}
+		if (strlen(line) != len) {
 			complain(load, "a NUL byte: this is no text file");
 			continue;
 		}

@@ -107,31 +107,52 @@ static bool could_refuse(const struct services *services, __u16 port)
 	return false;
 }
 
+/* `in_s`: an entry that exempts him ends then. */
 static int say_cut(const struct session *who, const struct services *services,
-		   const struct cut *cut)
+		   const struct cut *cut, __u32 in_s)
 {
-	char client[TEXT_ADDR], prefix[TEXT_PREFIX], service[TEXT_SERVICE];
+	char client[TEXT_ADDR], prefix[TEXT_PREFIX], service[TEXT_SERVICE], when[32] = "";
 	const struct sw_service *s = &services->slot[cut->service];
 	const char *whom = who->live ? "a session of ssh" : "you";
 	bool net = cut->limit == &s->limit[SW_LEVEL_NET];
 
 	text_addr(who->client, client);
 	text_service_name(s, service);
+	if (in_s)
+		snprintf(when, sizeof(when), " in %u s", in_s);
 	if (cut->by)
 		log_refuse(
 			-EPERM,
-			"this would keep %s out: '%s' of the deny list refuses %s at service '%s'",
-			whom, text_prefix_name(cut->by->key.addr, list_prefix_len(cut->by), prefix),
+			"this would keep %s out%s: '%s' of the deny list refuses %s at service '%s'",
+			whom, when,
+			text_prefix_name(cut->by->key.addr, list_prefix_len(cut->by), prefix),
 			client, service);
 	else
 		log_refuse(
 			-EPERM,
-			"this would keep %s out: conns=%u of service '%s' refuses one more of %s%s",
-			whom, cut->limit->conns, service, net ? "the net of " : "", client);
+			"this would keep %s out%s: conns=%u of service '%s' refuses one more of %s%s",
+			whom, when, cut->limit->conns, service, net ? "the net of " : "", client);
 	log_hint("'synwarden fail-safe add %s' or 'synwarden fail-safe port add %u' first, "
 		 "or --force",
 		 client, who->port);
 	return -EPERM;
+}
+
+bool lockout_ends(const struct session *who, const struct list_set *lists, __u32 *then)
+{
+	const struct list_entry *next = NULL;
+
+	for (__u32 i = 0; i < lists->count; i++) {
+		const struct list_entry *e = &lists->entry[i];
+
+		if (e->key.list != SW_LIST_DENY && e->value.until_s && !list_has_ended(e, *then) &&
+		    addr_in_prefix(who->client, e->key.addr, list_prefix_len(e)) &&
+		    (!next || (__s32)(e->value.until_s - next->value.until_s) < 0))
+			next = e;
+	}
+	if (next)
+		*then = next->value.until_s;
+	return next;
 }
 
 int lockout_refuse(const struct services *services, const struct list_set *lists,
@@ -151,10 +172,14 @@ int lockout_refuse(const struct services *services, const struct list_set *lists
 	sessions_find(all, &ask);
 	for (__u32 i = 0; i < all->count; i++) {
 		const struct session *who = &all->at[i];
+		__u32 then = now;
 
-		if (lockout_finds(who, services, lists, now, &cut) &&
-		    !(now_services && lockout_finds(who, now_services, now_lists, now, &already)))
-			return say_cut(who, services, &cut);
+		do
+			if (lockout_finds(who, services, lists, then, &cut) &&
+			    !(now_services &&
+			      lockout_finds(who, now_services, now_lists, then, &already)))
+				return say_cut(who, services, &cut, then - now);
+		while (lockout_ends(who, lists, &then));
 	}
 	return 0;
 }

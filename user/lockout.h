@@ -24,6 +24,9 @@ struct cut {
 bool lockout_finds(const struct session *who, const struct services *services,
 		   const struct list_set *lists, __u32 now, struct cut *cut);
 
+/* When the next entry that exempts him ends, behind `then`, which it becomes; false: none does. */
+bool lockout_ends(const struct session *who, const struct list_set *lists, __u32 *then);
+
 /*
  * 0, or -EPERM and a line that says what would keep which session out, with a hint. What does so
  * already, by the configuration in force (`now_`; NULL: none is), is no reason. Pure but for the

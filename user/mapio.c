@@ -176,11 +176,31 @@ static int prefixes_write(const struct guard *g, __u32 half, const struct prefix
 	return err;
 }
 
+/* One half may not take the room of the other, or no change could be written any more. */
+static int prefixes_fit(const struct guard *g, const struct prefix_list *next)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info), room;
+
+	if (bpf_obj_get_info_by_fd(g->map[MAP_PREFIXES], &info, &len))
+		return log_err(-errno, "inspect map prefixes");
+	room = info.max_entries / SW_HALVES;
+	if (next->count <= room)
+		return 0;
+	log_refuse(-ENOSPC, "these services need %u entries in map prefixes, which has %u",
+		   next->count, room);
+	log_hint("a prefix needs one for each part of its ports that other ranges cut out");
+	return -ENOSPC;
+}
+
 int mapio_config_write(const struct guard *g, __u32 half, const struct services *set,
 		       const struct layout *l)
 {
-	int err = array_set(g, MAP_SERVICES, half * SW_MAX_SERVICES, set->slot, SW_MAX_SERVICES);
+	int err = prefixes_fit(g, &l->prefixes);
 
+	if (!err)
+		err = array_set(g, MAP_SERVICES, half * SW_MAX_SERVICES, set->slot,
+				SW_MAX_SERVICES);
 	if (!err)
 		err = array_set(g, MAP_PORTS, half * SW_PORTS, l->ports, SW_PORTS);
 	if (!err)

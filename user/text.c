@@ -152,7 +152,7 @@ int text_ports(const char *s, __u16 *first, __u16 *last, struct text_why *why)
 		len = sizeof(head) - 1;
 	memcpy(head, s, len);
 	head[len] = '\0';
-	if ((dash && (size_t)(dash - s) != len) || text_u32(head, 1, 65535, &lo) ||
+	if ((s[len] && s + len != dash) || text_u32(head, 1, 65535, &lo) ||
 	    text_u32(dash ? dash + 1 : head, 1, 65535, &hi))
 		return why_set(why, "bad port '%.40s': PORT or PORT-PORT, each 1 to 65535", s);
 	if (lo > hi)

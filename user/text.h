@@ -82,6 +82,13 @@ const char *text_count(__u64 n, char buf[TEXT_COUNT]);
 /* The two largest units: "12s", "3m05s", "2h04m", "9d01h". */
 const char *text_age(__u32 seconds, char buf[TEXT_AGE]);
 
+/* As the kernel's dev_valid_name(). */
+static inline bool text_is_device(const char *name)
+{
+	return *name && strlen(name) < 16 && !strpbrk(name, "/: \t\n\v\f\r") && strcmp(name, ".") &&
+	       strcmp(name, "..");
+}
+
 bool addr_is_v4(const __be32 addr[4]);
 
 /* Are the first `len` bits those of the prefix? */

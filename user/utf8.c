@@ -8,14 +8,14 @@
 #include "util.h"
 
 /* C1 controls; separators and embeddings, which make a line read as another; the byte order mark;
- * halves of UTF-16. */
+ * halves of UTF-16; what is no character, and YAML refuses. */
 static bool is_shown(__u32 c)
 {
 	static const struct {
 		__u32 first, last;
 	} hidden[] = {
 		{ 0x80, 0x9f },     { 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f },
-		{ 0xd800, 0xdfff }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb },
+		{ 0xd800, 0xdfff }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xfffe, 0xffff },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)

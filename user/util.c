@@ -191,6 +191,7 @@ static void signals_hold(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGPIPE); /* who reads what is said may end first, as head does */
 	sigprocmask(SIG_BLOCK, &set, &signals_before);
 }
 

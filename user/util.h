@@ -89,8 +89,8 @@ int random_fill(void *buf, size_t size);
 
 /*
  * Serialises every run that changes a guard: an exclusive lock on a file only root can open,
- * so that nobody else can hold us up. SIGINT, SIGTERM and SIGHUP wait until
- * the lock is released, so an interrupt never leaves half a guard.
+ * so that nobody else can hold us up. SIGINT, SIGTERM, SIGHUP and SIGPIPE wait
+ * until the lock is released, so an interrupt never leaves half a guard.
  */
 int lock_take(int *fd);
 /* The same without waiting: -EBUSY, unsaid, when another run holds it. */
