@@ -279,6 +279,30 @@ test_attack_of_before_the_daemon_is_news_while_it_lasts() { # N08
 	daemon_down
 }
 
+test_history_has_a_second_for_each_second() { # N04
+	net_up
+	server --port 80
+	guard_up "$MODE" 80
+	daemon_up
+	wait_until 5 history_has_begun || fail "no sample"
+	flood --rate 2000 --seconds 3 --dst $S4 --dport 80 --kind syn
+	sleep 0.5
+	kill -STOP "$DAEMON"
+	sleep 3.5
+	kill -CONT "$DAEMON"
+	flood_end > "$T/flood"
+	sleep 1.5
+	body history > "$T/history"
+	say "MEASURED $(jq -c '[.samples[].syns]' "$T/history")"
+	expect_le "SYNs of a second" "$(jq '[.samples[].syns] | max' "$T/history")" 3500
+	expect_eq "SYNs" "$(packets tx_synack)" "$(jq '[.samples[].syns] | add' "$T/history")"
+	expect_eq "SYNs by reason" "$(packets tx_synack)" \
+		"$(jq '[.samples[].reasons.tx_synack // 0] | add' "$T/history")"
+	expect_le "seconds without a sample" "$(jq '[.samples[].time] | [.[1:], .[:-1]] | transpose |
+		map(.[0] - .[1]) | max' "$T/history")" 1.9
+	daemon_down
+}
+
 test_reader_that_sleeps_is_told_what_it_missed() { # N08 @limit=90
 	local told nap
 	net_up
