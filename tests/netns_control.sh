@@ -279,6 +279,31 @@ test_attack_of_before_the_daemon_is_news_while_it_lasts() { # N08
 	daemon_down
 }
 
+armed_metric() { guard metrics | sed -n "s/^synwarden_service_armed{.*} //p"; }
+
+# Without a SYN the programs do not look; with the next one they go on.
+test_attack_lasts_while_half_open_connections_keep_it_armed() { # N08 A12
+	local start answered
+	net_up
+	server --port 80
+	guard attach s0 --xdp "$MODE" > "$T/attach"
+	guard service add any 80 --mode auto --arm syns=off,half-open=20:10,unfinished=off,hold=1s
+	daemon_up
+	flood --rate 300 --seconds 1 --dst $S4 --dport 80 --kind syn --opts 20
+	flood_end > "$T/flood"
+	sleep 2.5
+	start=$(guard attacks -j | jq -c '[.[].start | floor]')
+	expect_eq "under attack" 1 "$(armed_metric)"
+	expect_in "status" "1 under attack" "$(guard status)"
+	expect_eq "end of the attack" '[null]' "$(guard attacks -j | jq -c '[.[].end]')"
+	answered=$(packets tx_synack)
+	cl curl -s -m 2 -o "$T/page" "http://$S4/" || true
+	expect_eq "SYNs answered" $((answered + 1)) "$(packets tx_synack)"
+	expect_eq "attacks" "$start" "$(guard attacks -j | jq -c '[.[].start | floor]')"
+	if guard events -j | grep -q '"kind":"attack"'; then fail "summed up: $(guard events | tail -n 3)"; fi
+	daemon_down
+}
+
 test_history_has_a_second_for_each_second() { # N04
 	net_up
 	server --port 80

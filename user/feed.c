@@ -8,7 +8,6 @@
 
 #include <bpf/libbpf.h>
 
-#include "arming.h"
 #include "attack.h"
 #include "control.h"
 #include "feed.h"
@@ -62,12 +61,15 @@ static void lost(struct feed *f, enum lost_stage stage, __u64 events)
 static bool is_armed_since(const struct guard *g, __u32 service, __u64 since_ns)
 {
 	struct sw_arming arming[SW_MAX_SERVICES];
+	struct sw_gauge gauge[SW_MAX_SERVICES];
 	struct services set;
 
-	if (service >= SW_MAX_SERVICES || mapio_arming(g, arming) || mapio_services(g, &set))
+	if (service >= SW_MAX_SERVICES || mapio_arming(g, arming) || mapio_gauges(g, gauge) ||
+	    mapio_services(g, &set))
 		return false;
 	return arming[service].since_ns == since_ns &&
-	       arming_is_on(&arming[service], &set.slot[service], clock_ns(CLOCK_MONOTONIC));
+	       service_is_armed(&arming[service], &set.slot[service], &gauge[service],
+				clock_ns(CLOCK_MONOTONIC));
 }
 
 /*
