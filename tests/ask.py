@@ -6,6 +6,9 @@ ask.py raw PATH HEX           these bytes, then the answer
 ask.py idle PATH N SECONDS    N connections that ask nothing; prints how many were refused
 ask.py slow PATH WORD...      takes the answer at 100 bytes a second, for 3 s
 ask.py nap PATH S WORD...     reads nothing for S seconds, then what is there
+ask.py cut PATH FILE WORD...  asks as the commands do, reads on when FILE is there, and prints whether
+                              the end of the answer was one
+ask.py half PATH TEXT         is a daemon that ends within its answer, which begins with TEXT
 ask.py journal PATH           prints each datagram between lines of "--"
 """
 import os
@@ -79,6 +82,34 @@ def nap(path, seconds, *words):
             pass
 
 
+def cut(path, go, *words):
+    sock = connect(path)
+    sock.sendall("\t".join(words).encode() + b"\n.")
+    size = len(sock.recv(100))
+    print("asked", flush=True)
+    while not os.path.exists(go):
+        time.sleep(0.02)
+    try:
+        while more := sock.recv(65536):
+            size += len(more)
+        print("whole", size)
+    except ConnectionResetError:
+        print("cut off", size)
+
+
+def half(path, text):
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen()
+    print("ready", flush=True)
+    while True:
+        sock, _ = listening.accept()
+        while sock.recv(1) != b"\n":
+            pass
+        sock.sendall(b"ok\n" + text.encode() + b"\n")
+        sock.close()
+
+
 def journal(path):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -89,4 +120,4 @@ def journal(path):
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (ask, raw, idle, slow, nap, journal)}[sys.argv[1]](*sys.argv[2:])
+    {f.__name__: f for f in (ask, raw, idle, slow, nap, cut, half, journal)}[sys.argv[1]](*sys.argv[2:])

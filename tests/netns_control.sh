@@ -92,6 +92,7 @@ test_only_root_and_the_group_may_ask() { # N03
 
 children() { pgrep -cP "$DAEMON" || true; }
 some_children() { [ "$(children)" -gt 0 ]; }
+two_children() { [ "$(children)" = 2 ]; }
 no_children() { [ "$(children)" = 0 ]; }
 
 test_slow_and_silent_askers_hold_nothing_up() { # N04
@@ -110,6 +111,63 @@ test_slow_and_silent_askers_hold_nothing_up() { # N04
 	expect_ge "told that it is busy" "$(cat "$T/idle")" 20
 	wait_until 10 no_children || fail "children left: $(ps --ppid "$DAEMON" -o pid,args)"
 	expect_in "afterwards" "ok" "$(ask status | head -n 1)"
+	daemon_down
+}
+
+# asker NAME FILE: it has begun to read an answer that is more than a socket holds
+asker() {
+	start server "$T/$1" "$PYTHON" "$HERE/ask.py" cut $SOCK "$2" metrics
+	ASKER=$STARTED
+	wait_until 10 grep -q asked "$T/$1" || fail "$(cat "$T/$1" "$T/daemon")"
+}
+
+test_answer_that_is_cut_off_is_told_from_a_whole_one() { # N03 N04
+	local port
+	net_up
+	guard attach s0 > "$T/attach"
+	echo services: > "$T/conf"
+	for port in $(seq 1000 1110); do echo "  - { prefix: any, ports: $port }"; done >> "$T/conf"
+	SYNWARDEN_RUN=$T/run guard apply "$T/conf" 2> "$T/said" || fail "$(cat "$T/said")"
+	daemon_up
+	asker whole "$T/conf"
+	wait "$ASKER"
+	expect_in "a daemon that goes on" whole "$(cat "$T/whole")"
+	asker cut "$T/go"
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" 2> /dev/null || true
+	touch "$T/go"
+	wait "$ASKER"
+	expect_in "a daemon that was killed" "cut off" "$(cat "$T/cut")"
+	# the commands show nothing of it
+	start server "$T/half" "$PYTHON" "$HERE/ask.py" half "$T/sock" half-an-answer
+	wait_until 5 grep -q ready "$T/half" || fail "$(cat "$T/half")"
+	expect_exit "events" 1 guard events --socket "$T/sock"
+	expect_eq "events" "synwarden: read events: Connection reset by peer" "$OUT"
+	expect_exit "metrics" 1 guard metrics --socket "$T/sock"
+	expect_eq "metrics" "synwarden: ask $T/sock: Connection reset by peer" "$OUT"
+	expect_exit "textfile" 1 guard metrics --socket "$T/sock" --textfile "$T/sw.prom"
+	[ ! -e "$T/sw.prom" ] || fail "half a file: $(cat "$T/sw.prom")"
+}
+
+foreign_children_ended() { [ -z "$(pgrep -P "$DAEMON" sleep)" ]; }
+
+# Of who ignores the end of children, or leaves his own; as process 1 of a container anybody's.
+test_children_are_counted_whoever_started_the_daemon() { # N04 L12
+	local n
+	net_up
+	guard_up "$MODE" 80
+	start server "$T/daemon" env --ignore-signal=CHLD "$SW_BIN" -v run
+	DAEMON=$STARTED
+	expect_said 'debug: sweep' 10
+	for n in $(seq 40); do
+		expect_eq "question $n" ok "$(ask key show | head -n 1)"
+	done
+	daemon_down
+	start server "$T/daemon" sh -c "for n in $(seq -s ' ' 40); do sleep 1 & done; exec '$SW_BIN' -v run"
+	DAEMON=$STARTED
+	expect_said 'debug: sweep' 10
+	wait_until 5 foreign_children_ended || fail "$(ps --ppid "$DAEMON" -o pid,args)"
+	expect_ge "told that it is busy" "$(sv "$PYTHON" "$HERE/ask.py" idle $SOCK 60 1)" 20
 	daemon_down
 }
 
@@ -197,6 +255,79 @@ test_events_that_nobody_sees_are_counted() { # N08
 	daemon_down
 }
 
+is_armed() { [ "$(guard service list -j | jq '.[0].armed')" = "$1" ]; }
+reads_armed() { guard events -j | grep -q '"kind":"armed"'; }
+
+test_attack_of_before_the_daemon_is_news_while_it_lasts() { # N08
+	net_up
+	guard attach s0 --xdp "$MODE" > "$T/attach"
+	server --port 80
+	guard service add any 80 --mode auto --arm syns=1000:500,half-open=off,unfinished=off,hold=1s
+	flood --rate 5000 --seconds 1 --dst $S4 --dport 80 --kind syn
+	wait_until 5 is_armed true
+	flood_end > "$T/flood"
+	wait_until 5 is_armed false
+	daemon_up
+	wait_until 5 reads_armed || fail "$(guard events)"
+	if said "under attack"; then fail "told of an attack that is over: $(cat "$T/daemon")"; fi
+	daemon_down
+	flood --rate 5000 --seconds 3 --dst $S4 --dport 80 --kind syn
+	wait_until 5 is_armed true
+	daemon_up
+	expect_said "any 80 is under attack: syns"
+	flood_end > "$T/flood"
+	daemon_down
+}
+
+armed_metric() { guard metrics | sed -n "s/^synwarden_service_armed{.*} //p"; }
+
+# Without a SYN the programs do not look; with the next one they go on.
+test_attack_lasts_while_half_open_connections_keep_it_armed() { # N08 A12
+	local start answered
+	net_up
+	server --port 80
+	guard attach s0 --xdp "$MODE" > "$T/attach"
+	guard service add any 80 --mode auto --arm syns=off,half-open=20:10,unfinished=off,hold=1s
+	daemon_up
+	flood --rate 300 --seconds 1 --dst $S4 --dport 80 --kind syn --opts 20
+	flood_end > "$T/flood"
+	sleep 2.5
+	start=$(guard attacks -j | jq -c '[.[].start | floor]')
+	expect_eq "under attack" 1 "$(armed_metric)"
+	expect_in "status" "1 under attack" "$(guard status)"
+	expect_eq "end of the attack" '[null]' "$(guard attacks -j | jq -c '[.[].end]')"
+	answered=$(packets tx_synack)
+	cl curl -s -m 2 -o "$T/page" "http://$S4/" || true
+	expect_eq "SYNs answered" $((answered + 1)) "$(packets tx_synack)"
+	expect_eq "attacks" "$start" "$(guard attacks -j | jq -c '[.[].start | floor]')"
+	if guard events -j | grep -q '"kind":"attack"'; then fail "summed up: $(guard events | tail -n 3)"; fi
+	daemon_down
+}
+
+test_history_has_a_second_for_each_second() { # N04
+	net_up
+	server --port 80
+	guard_up "$MODE" 80
+	daemon_up
+	wait_until 5 history_has_begun || fail "no sample"
+	flood --rate 2000 --seconds 3 --dst $S4 --dport 80 --kind syn
+	sleep 0.5
+	kill -STOP "$DAEMON"
+	sleep 3.5
+	kill -CONT "$DAEMON"
+	flood_end > "$T/flood"
+	sleep 1.5
+	body history > "$T/history"
+	say "MEASURED $(jq -c '[.samples[].syns]' "$T/history")"
+	expect_le "SYNs of a second" "$(jq '[.samples[].syns] | max' "$T/history")" 3500
+	expect_eq "SYNs" "$(packets tx_synack)" "$(jq '[.samples[].syns] | add' "$T/history")"
+	expect_eq "SYNs by reason" "$(packets tx_synack)" \
+		"$(jq '[.samples[].reasons.tx_synack // 0] | add' "$T/history")"
+	expect_le "seconds without a sample" "$(jq '[.samples[].time] | [.[1:], .[:-1]] | transpose |
+		map(.[0] - .[1]) | max' "$T/history")" 1.9
+	daemon_down
+}
+
 test_reader_that_sleeps_is_told_what_it_missed() { # N08 @limit=90
 	local told nap
 	net_up
@@ -207,7 +338,8 @@ test_reader_that_sleeps_is_told_what_it_missed() { # N08 @limit=90
 	# 200 a second are kept: more than the 1000 that are, and what a socket holds besides
 	start server "$T/nap" "$PYTHON" "$HERE/ask.py" nap $SOCK 13 follow
 	nap=$STARTED
-	wait_until 3 some_children
+	start server "$T/awake" "$SW_BIN" events --follow -j
+	wait_until 3 two_children
 	flood --rate 2000 --seconds 12 --dst $S4 --dport 80 --kind all
 	flood_end > "$T/flood"
 	wait "$nap" || fail "$(tail -n 3 "$T/nap")"
@@ -217,6 +349,8 @@ test_reader_that_sleeps_is_told_what_it_missed() { # N08 @limit=90
 	told=$(tail -n +2 "$T/nap" | jq -s '[.[] | select(.stage == "subscriber") | .events] | add')
 	expect_eq "as the metrics have it" "$told" \
 		"$(guard metrics | sed -n 's/^synwarden_events_lost_total{stage="subscriber"} //p')"
+	expect_eq "shown and missed, and what another reader had" "$(wc -l < "$T/awake")" \
+		$(($(tail -n +2 "$T/nap" | grep -vc '"stage":"subscriber"') + told))
 	daemon_down
 }
 

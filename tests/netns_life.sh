@@ -50,6 +50,21 @@ test_service_manager_is_told() { # L12
 	unset "PASS[c0]"
 }
 
+# A period longer than daemons live must not put it off for ever.
+test_key_is_changed_by_its_age() { # N05 L12
+	net_up
+	guard_up "$MODE" 80
+	sleep 4
+	daemon_up --rotate-keys 8
+	wait_until 6 key_is_pending || fail "age $(guard key show -j | field age_s): $(cat "$T/daemon")"
+	daemon_down
+	# one that is new is not changed again at once
+	daemon_up --rotate-keys 3600
+	sleep 2
+	if said "next key"; then fail "$(cat "$T/daemon")"; fi
+	daemon_down
+}
+
 signs_of_life() { grep -c WATCHDOG "$T/told" || true; }
 signs_beyond() { [ "$(signs_of_life)" -gt "$1" ]; }
 no_rollback() { [ -z "$(find "$T/run" -name '*.rollback')" ]; }

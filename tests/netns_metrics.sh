@@ -347,6 +347,9 @@ test_daemon_tells_what_it_alone_knows() { # N04 @limit=90
 		synwarden_config_last_reload_success_timestamp_seconds)" 'BEGIN { print n - t }')" 20
 	expect_gt "seconds under attack" "$(metrics value "$T/m" synwarden_service_armed_seconds_total)" 0.5
 	expect_gt "events" "$(metrics value "$T/m" synwarden_events_total kind=packet)" 0
+	# with an attack behind it, it has all: as the page says
+	expect_in "series of a service" "at most $(grep -c 'service="any 80"' "$T/m") for each service" \
+		"$(cat "$DEPLOY/synwarden-metrics.7")"
 	expect_gt "resident" "$(metrics value "$T/m" process_resident_memory_bytes)" 1000000
 	# the one it was asked by may be there, or not any more
 	n=$(find "/proc/$DAEMON/fd" -mindepth 1 | wc -l)

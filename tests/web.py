@@ -84,11 +84,12 @@ def fake(path, log):
 
     def one(c):
         words = b""
-        while not words.endswith(b"\n"):
+        while b"\n" not in words:
             more = c.recv(4096)
             if not more:
                 return
             words += more
+        words = words[:words.index(b"\n") + 1]  # CONTROL_MARK is behind it
         with open(log, "ab") as f:
             f.write(words)
         question = words.decode().rstrip("\n")

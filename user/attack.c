@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arming.h"
 #include "attack.h"
 #include "sources.h"
 #include "util.h"
@@ -169,22 +168,10 @@ static bool end(struct attacks *a, const struct guard *g, __u32 id, const struct
 	return true;
 }
 
-/*
- * The programs look again with the next SYN, and half-open connections above their lower mark keep
- * the service armed then: what time alone says would be over is not.
- */
-static bool is_attacked(const struct facts *f, __u32 id)
-{
-	__u32 mark = f->services.slot[id].lower.half_open;
-
-	return facts_armed(f, id) ||
-	       (f->arming[id].armed && mark && f->gauge[id].conns[SW_SYN_RECEIVED] > mark);
-}
-
 bool attacks_look(struct attacks *a, const struct guard *g, __u32 id, const struct facts *before,
 		  const struct facts *now, struct attack_summary *s)
 {
-	bool there = facts_is_service(now, id), on = there && is_attacked(now, id);
+	bool there = facts_is_service(now, id), on = there && facts_armed(now, id);
 	bool was = a->watch[id] && a->watch[id]->on;
 	/* one that began and ended since the last look */
 	bool other = there && now->arming[id].attacks != a->number[id] && a->seen[id];

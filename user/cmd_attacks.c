@@ -6,12 +6,14 @@
 
 #include "arming.h"
 #include "cmd.h"
+#include "facts.h"
 #include "json.h"
 #include "util.h"
 
 struct history {
 	struct services services;
 	struct sw_arming arming[SW_MAX_SERVICES];
+	struct sw_gauge gauge[SW_MAX_SERVICES];
 	struct sw_attack attack[SW_ATTACKS];
 	__u64 now_ns;
 };
@@ -29,7 +31,13 @@ static __u64 end_of(const struct history *h, const struct sw_attack *t)
 {
 	__u32 id = t->service % SW_MAX_SERVICES;
 
-	return arming_attack_end(t, &h->arming[id], &h->services.slot[id], h->now_ns);
+	const struct sw_arming *a = &h->arming[id];
+	const struct sw_service *s = &h->services.slot[id];
+
+	if (!t->end_ns && a->since_ns == t->start_ns &&
+	    service_is_armed(a, s, &h->gauge[id], h->now_ns))
+		return 0;
+	return arming_attack_end(t, a, s, h->now_ns);
 }
 
 static void print_json(const struct history *h, const struct sw_attack *t, struct json *j)
@@ -76,7 +84,8 @@ int cmd_attacks(const struct opts *o, int argc, char **argv)
 	if (err)
 		return err;
 	if (!h || guard_open(&g, o->pin) || mapio_services(&g, &h->services) ||
-	    mapio_arming(&g, h->arming) || mapio_attacks(&g, h->attack))
+	    mapio_arming(&g, h->arming) || mapio_gauges(&g, h->gauge) ||
+	    mapio_attacks(&g, h->attack))
 		return EXIT_FAILURE;
 	h->now_ns = clock_ns(CLOCK_MONOTONIC);
 	if (o->json) {

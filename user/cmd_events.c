@@ -99,7 +99,7 @@ static size_t print_lines(char *text, size_t size, size_t room)
 }
 
 /* Lines as the daemon writes them. A daemon that ends is the end of following, and is said. */
-static int from_daemon(int fd, bool follow)
+static int follow_daemon(int fd)
 {
 	char text[8192];
 	size_t held = 0;
@@ -114,9 +114,29 @@ static int from_daemon(int fd, bool follow)
 			break;
 		held = print_lines(text, held + (size_t)got, sizeof(text));
 	}
-	if (follow && !stop && !ferror(stdout) && !got)
-		return exit_code(log_refuse(-EPIPE, "the daemon has ended"));
-	return stop || ferror(stdout) || !got ? 0 : exit_code(log_err(-errno, "read events"));
+	if (stop || ferror(stdout))
+		return 0;
+	return exit_code(got ? log_err(-errno, "read events") :
+			       log_refuse(-EPIPE, "the daemon has ended"));
+}
+
+/* All of them before the first is shown: the daemon does not wait for a pager. */
+static int print_recent(int fd)
+{
+	autofree char *all = NULL;
+	char text[8192];
+	size_t size;
+	FILE *copy = open_memstream(&all, &size);
+	ssize_t got = copy ? 1 : -1;
+
+	while (got > 0 && (got = read(fd, text, sizeof(text))) > 0)
+		fwrite(text, 1, (size_t)got, copy);
+	if (got < 0)
+		log_err(-errno, "read events");
+	if (!copy || fclose(copy) || got < 0)
+		return EXIT_FAILURE;
+	fwrite(all, 1, size, stdout);
+	return 0;
 }
 
 int cmd_events(const struct opts *o, int argc, char **argv)
@@ -134,7 +154,7 @@ int cmd_events(const struct opts *o, int argc, char **argv)
 	fd = control_ask(control_path(o->socket, o->pin, path),
 			 questions[!!(o->given & OPT_FOLLOW) << 1 | o->json], why, sizeof(why));
 	if (fd >= 0)
-		return from_daemon(fd, o->given & OPT_FOLLOW);
+		return o->given & OPT_FOLLOW ? follow_daemon(fd) : print_recent(fd);
 	if (fd == -EREMOTEIO)
 		return exit_code(log_refuse(fd, "the daemon says: %s", why));
 	if (o->socket || (fd != -ENOENT && fd != -ECONNREFUSED && fd != -ENAMETOOLONG))

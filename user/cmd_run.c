@@ -108,16 +108,6 @@ static void timer_read(int fd)
 		;
 }
 
-/* Devices that carry the guard here, as they were last looked at. */
-static __u32 guarded(const struct daemon *d)
-{
-	__u32 on = 0;
-
-	for (__u32 i = 0; i < d->follow.count; i++)
-		on += d->follow.dev[i].d.alive && !d->follow.dev[i].d.elsewhere;
-	return on;
-}
-
 /* --- sweeping ----------------------------------------------------------------------------- */
 
 static void note_rebuilt(struct daemon *d, __u32 now, __u64 took_ns)
@@ -140,7 +130,7 @@ static int sweep_turn(struct daemon *d)
 	autolock int lock = -1;
 	autotables struct tables t = { 0 };
 	/* sockets of another namespace would say nothing of these connections */
-	bool here = guarded(d);
+	bool here = follow_guarded(&d->follow);
 	int err;
 
 	next.rebuild = here && conn_since(d->rebuilt_at_s, now) >= d->rebuild_in_s;
@@ -199,7 +189,7 @@ static int on_sweep(struct daemon *d)
 static void tell_status(struct daemon *d)
 {
 	char text[sizeof(d->status)];
-	__u32 on = guarded(d);
+	__u32 on = follow_guarded(&d->follow);
 
 	/* first, as what is too long is cut, and this is what must be acted on */
 	snprintf(text, sizeof(text), "%s%s%s%u device%s guarded, %u waited for",
@@ -248,6 +238,18 @@ static int on_links(struct daemon *d, int fd)
 }
 
 /* --- keys, reload, end -------------------------------------------------------------------- */
+
+/* By the age of the newest key, whichever daemon made it: restarts put nothing off. */
+static __u64 rotate_first_us(const struct daemon *d)
+{
+	struct sw_keysched sched;
+	__u64 age_s = 0;
+
+	if (!mapio_keysched(&d->g, &sched))
+		/* since epoch 0: also one that takes over with the next */
+		age_s = key_age(&d->g, &(struct sw_keysched){ .now = sched.now });
+	return age_s < d->o->rotate_s ? (d->o->rotate_s - age_s) * 1000000 : ROTATE_AGAIN_US;
+}
 
 static int on_rotate(struct daemon *d)
 {
@@ -337,6 +339,8 @@ static int open_signals(void)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* who started us may have ignored it, and ends of children would not be told */
+	signal(SIGCHLD, SIG_DFL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? log_err(-errno, "wait for signals") : fd;
 }
@@ -356,6 +360,8 @@ static int open_sources(struct daemon *d, int fd[SOURCES])
 	fd[CONTROL] = d->control.fd;
 	d->look = fd[LOOK];
 	d->rotate = fd[ROTATE];
+	if (d->o->rotate_s && fd[ROTATE] >= 0)
+		timer_set(fd[ROTATE], rotate_first_us(d), (__u64)d->o->rotate_s * 1000000);
 	d->reload = fd[RELOAD];
 	d->loop = epoll_create1(EPOLL_CLOEXEC);
 	if (d->loop < 0)

@@ -15,6 +15,10 @@
  *	follow               events from now on, until the reader goes; JSON lines
  *	follow-text          the same for people
  *
+ * An answer may be cut off: the daemon ends, or its reader takes longer than it has patience. To a
+ * question with CONTROL_MARK behind its end of line such an end is no end of file but ECONNRESET, as
+ * the mark was not read by then.
+ *
  * Each answer is given by a child of the daemon: a reader that is slow, and a mistake in a
  * printer, cost the daemon nothing. Who waits longer than CONTROL_ASK_MS with the question is
  * sent away, as is whoever comes when CONTROL_CHILDREN are being answered ("error busy: ...").
@@ -27,6 +31,7 @@
 #define CONTROL_GROUP    "synwarden"
 #define CONTROL_PATH     108 /* of a Unix socket, with its end */
 #define CONTROL_QUESTION 512 /* bytes, with the end of line */
+#define CONTROL_MARK     "."
 #define CONTROL_ASK_MS   2000
 #define CONTROL_CHILDREN 32
 #define CONTROL_RECENT   1000
@@ -40,7 +45,8 @@ const char *control_path(const char *given, const char *pin, char buf[CONTROL_PA
 /* --- asking ----------------------------------------------------------------------------- */
 
 /*
- * Asks the daemon at `path`; returns the descriptor the answer's body is to be read from.
+ * Asks the daemon at `path`; returns the descriptor the answer's body is to be read from, where an
+ * error is the end of one that is not whole.
  * -ENOENT, -ECONNREFUSED: no daemon; -EREMOTEIO: it said `why`, a line of at most `size`. Silent.
  */
 int control_ask(const char *path, const char *question, char *why, size_t size);

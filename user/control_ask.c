@@ -57,7 +57,7 @@ int control_ask(const char *path, const char *question, char *why, size_t size)
 	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	struct timeval patience = { .tv_sec = PATIENCE_S };
-	char line[CONTROL_QUESTION];
+	char line[CONTROL_QUESTION + sizeof(CONTROL_MARK) - 1];
 	int len, err;
 
 	if (fd < 0)
@@ -66,7 +66,7 @@ int control_ask(const char *path, const char *question, char *why, size_t size)
 	if (!*path || strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(addr.sun_path, path);
-	len = snprintf(line, sizeof(line), "%s\n", question);
+	len = snprintf(line, sizeof(line), "%s\n" CONTROL_MARK, question);
 	if (len >= (int)sizeof(line))
 		return -E2BIG;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));

@@ -175,19 +175,26 @@ static int read_question(int fd, char question[CONTROL_QUESTION])
 
 		if (left_ns <= 0 || poll(&ready, 1, (int)(left_ns / 1000000) + 1) <= 0)
 			return -ETIMEDOUT;
-		got = read(fd, question + len, CONTROL_QUESTION - len);
+		/* byte by byte, as what is behind it is left where it is */
+		got = read(fd, question + len, 1);
 		if (got <= 0)
 			return got ? -errno : -EPROTO;
-		for (ssize_t i = 0; i < got; i++, len++) {
-			if (question[len] == '\n') {
-				question[len] = '\0';
-				return 0;
-			}
-			if (!question[len])
-				return -EPROTO;
+		if (question[len] == '\n') {
+			question[len] = '\0';
+			return 0;
 		}
+		if (!question[len++])
+			return -EPROTO;
 	}
 	return -E2BIG;
+}
+
+/* CONTROL_MARK, and whatever else: what is closed with this unread is not whole; see control.h. */
+static void take_rest(int fd)
+{
+	char rest[CONTROL_QUESTION];
+
+	recv(fd, rest, sizeof(rest), MSG_DONTWAIT);
 }
 
 static int split(char *question, char *words[WORDS_MAX + 1])
@@ -279,6 +286,8 @@ static int tell_follow(const struct control *c, int fd, bool as_json)
 			}
 			if (feed_record(c->feed, at, &r))
 				record_write(out, as_json, &names, &r);
+			else /* overtaken while a line waited for room: once more, as lost */
+				head = feed_head(c->feed), at--;
 		}
 		if (fflush(out) || ferror(out))
 			return 1;
@@ -327,6 +336,9 @@ static int answer(const struct control *c, int fd, int words, char **word)
 		fputs("ok\n", real);
 		fwrite(body, 1, size, real);
 	}
+	/* else the reader learns that it is cut off */
+	if (!fflush(real) && !ferror(real))
+		take_rest(fd);
 	return fclose(real) ? 1 : code;
 }
 
@@ -345,11 +357,14 @@ static int child(const struct control *c, pid_t daemon, int fd)
 	err = read_question(fd, question);
 	words = err ? err : split(question, word);
 	if (words < 0) {
+		take_rest(fd);
 		refuse(fd, "a question is one line of words with tabs between");
 		return 1;
 	}
-	if (words == 1 && (!strcmp(word[0], "follow") || !strcmp(word[0], "follow-text")))
+	if (words == 1 && (!strcmp(word[0], "follow") || !strcmp(word[0], "follow-text"))) {
+		take_rest(fd); /* it has no end */
 		return tell_follow(c, fd, !word[0][6]);
+	}
 	return answer(c, fd, words, word);
 }
 
@@ -376,6 +391,11 @@ static void serve(struct control *c, int fd)
 		log_err(-errno, "make a process for a question");
 		return;
 	}
+	for (__u32 i = 0; i < CONTROL_CHILDREN; i++)
+		if (!c->child[i]) {
+			c->child[i] = pid;
+			break;
+		}
 	c->children++;
 }
 
@@ -393,6 +413,13 @@ void control_accept(struct control *c)
 
 void control_reap(struct control *c)
 {
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		c->children--;
+	pid_t pid;
+
+	/* as process 1 of a container it is the parent of others, too */
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		for (__u32 i = 0; i < CONTROL_CHILDREN; i++)
+			if (c->child[i] == pid) {
+				c->child[i] = 0;
+				c->children--;
+			}
 }

@@ -3,7 +3,10 @@
 #ifndef SW_CONTROL_SERVE_H
 #define SW_CONTROL_SERVE_H
 
+#include <sys/types.h>
+
 #include "cmd.h"
+#include "control.h"
 #include "feed.h"
 
 /* What is answered from. */
@@ -15,6 +18,7 @@ struct control {
 	const struct feed *feed;
 	const struct history *history;
 	__u32 children;
+	pid_t child[CONTROL_CHILDREN]; /* 0: none */
 };
 
 /*

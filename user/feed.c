@@ -31,6 +31,7 @@ struct feed {
 	struct attacks *attacks;
 	struct event_names names;
 	struct journal journal;
+	__u64 began_ns;
 	__u32 second_left[SW_EVENT_KINDS];
 	__u64 over;      /* of this second */
 	__u64 ring_lost; /* as last read */
@@ -57,6 +58,36 @@ static void lost(struct feed *f, enum lost_stage stage, __u64 events)
 	keep(f, &r);
 }
 
+static bool is_armed_since(const struct guard *g, __u32 service, __u64 since_ns)
+{
+	struct sw_arming arming[SW_MAX_SERVICES];
+	struct sw_gauge gauge[SW_MAX_SERVICES];
+	struct services set;
+
+	if (service >= SW_MAX_SERVICES || mapio_arming(g, arming) || mapio_gauges(g, gauge) ||
+	    mapio_services(g, &set))
+		return false;
+	return arming[service].since_ns == since_ns &&
+	       service_is_armed(&arming[service], &set.slot[service], &gauge[service],
+				clock_ns(CLOCK_MONOTONIC));
+}
+
+/*
+ * The ring keeps what nobody read, for days: the log, which has a time of its own, is told only
+ * what is still so.
+ */
+static bool is_news(const struct feed *f, const struct sw_event *e)
+{
+	struct sw_table_use use[SW_TABLE_MAX];
+
+	if (e->time_ns >= f->began_ns)
+		return true;
+	if (e->kind == SW_EVENT_ARMED)
+		return is_armed_since(f->g, e->service, e->time_ns);
+	return e->kind == SW_EVENT_TABLE_FULL && e->table < SW_TABLE_MAX &&
+	       !mapio_tables(f->g, use) && use[e->table].reported;
+}
+
 static int on_event(void *feed, void *data, size_t size)
 {
 	struct feed *f = feed;
@@ -72,7 +103,8 @@ static int on_event(void *feed, void *data, size_t size)
 	}
 	f->second_left[r.event.kind]--;
 	keep(f, &r);
-	journal_record(&f->journal, &f->names, &r);
+	if (is_news(f, &r.event))
+		journal_record(&f->journal, &f->names, &r);
 	return 0;
 }
 
@@ -86,6 +118,7 @@ struct feed *feed_new(const struct guard *g)
 	}
 	f->g = f->names.g = g;
 	f->journal.fd = -1;
+	f->began_ns = clock_ns(CLOCK_MONOTONIC);
 	f->attacks = attacks_new();
 	f->shared = mmap(NULL, sizeof(*f->shared), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -357,3 +357,12 @@ int follow_check(struct guard *g, struct follow *f)
 	err = guard_reopen_programs(g);
 	return err ? err : look_at_all(g, f, true, &wanting);
 }
+
+__u32 follow_guarded(const struct follow *f)
+{
+	__u32 on = 0;
+
+	for (__u32 i = 0; i < f->count; i++)
+		on += f->dev[i].d.alive && !f->dev[i].d.elsewhere;
+	return on;
+}

@@ -57,5 +57,7 @@ struct follow {
 int follow_check(struct guard *g, struct follow *f);
 /* Tells what a message of netdev_changes() says; true: it is one of ours, look at all. */
 bool follow_change(struct follow *f, const struct netdev_facts *facts);
+/* Devices that carry the guard here, as they were last looked at. */
+__u32 follow_guarded(const struct follow *f);
 
 #endif /* SW_USER_FOLLOW_H */

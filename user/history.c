@@ -67,20 +67,55 @@ static void take_counts(struct sample *s, const struct facts *a, const struct fa
 	}
 }
 
+/* Part `i` of `n` of a count, none of it lost. */
+static __u64 part(__u64 count, __u64 i, __u64 n)
+{
+	return count * (i + 1) / n - count * i / n;
+}
+
+/*
+ * A daemon that was stopped or busy for seconds reads them at once: a second each, or what was a
+ * steady rate would look like a burst.
+ */
+static void keep(struct history *h, const struct sample *s, __u64 from_ns)
+{
+	__u64 took_ns = s->time_ns - from_ns, n = (took_ns + 500000000) / 1000000000;
+
+	if (n < 1)
+		n = 1;
+	for (__u64 i = n > HISTORY_SAMPLES ? n - HISTORY_SAMPLES : 0; i < n; i++) {
+		struct sample *one = &h->sample[h->taken++ % HISTORY_SAMPLES];
+
+		*one = *s;
+		one->time_ns = from_ns + took_ns / n * (i + 1);
+		one->flow = (struct flow){
+			.syns = part(s->flow.syns, i, n),
+			.answered = part(s->flow.answered, i, n),
+			.finished = part(s->flow.finished, i, n),
+			.dropped = part(s->flow.dropped, i, n),
+			.would_drop = part(s->flow.would_drop, i, n),
+			.packets = part(s->flow.packets, i, n),
+			.bytes = part(s->flow.bytes, i, n),
+		};
+		for (__u32 r = 1; r < SW_REASON_MAX; r++)
+			one->reason[r] = (__u32)part(s->reason[r], i, n);
+	}
+}
+
 static void take(struct history *h)
 {
-	struct sample *s = &h->sample[h->taken++ % HISTORY_SAMPLES];
 	const struct facts *a = history_before(h), *b = history_now(h);
+	struct sample s = { .time_ns = b->taken_ns };
 
-	*s = (struct sample){ .time_ns = b->taken_ns };
 	for (__u32 id = 0; id < SW_MAX_SERVICES; id++) {
 		if (id && !facts_is_service(b, id))
 			continue;
-		take_counts(s, a, b, id);
-		s->armed += id && facts_armed(b, id);
+		take_counts(&s, a, b, id);
+		s.armed += id && facts_armed(b, id);
 		for (__u32 state = 0; state < SW_STATE_MAX; state++)
-			s->state[state] += (__u32)b->gauge[id].conns[state];
+			s.state[state] += (__u32)b->gauge[id].conns[state];
 	}
+	keep(h, &s, a->taken_ns);
 }
 
 int history_sample(struct history *h, const struct guard *g)
