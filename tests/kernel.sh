@@ -18,7 +18,7 @@ set -euo pipefail
 
 repo=$(dirname "$(dirname "$(readlink -f "$0")")")
 SW_BUILD=${SW_BUILD:-$repo/build}
-export PATH=$PATH:/usr/sbin:/sbin
+export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C # what apt-cache says is read
 usage()
 {
 	echo "usage: tests/kernel.sh {6.1|6.12}... [PATTERN]" >&2

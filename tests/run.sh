@@ -46,6 +46,8 @@ expected_skips()
 repo=$(dirname "$(dirname "$(readlink -f "$0")")")
 cd "$repo"
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C.UTF-8
+unset LANGUAGE # goes before LC_ALL where that is no plain C
+umask 022
 rings=()
 pattern=
 list=
@@ -176,7 +178,7 @@ machine_state()
 {
 	find /run/netns -mindepth 1 -printf 'namespace %f\n' 2>/dev/null || true
 	awk '$3 == "bpf" { print "bpffs mount " $2 }' /proc/mounts
-	ip -o link show | sed 's/^[0-9]*: \([^:@]*\).*/interface \1/'
+	{ ip -o link show 2>/dev/null || true; } | sed 's/^[0-9]*: \([^:@]*\).*/interface \1/'
 	sysctl -a 2>/dev/null | grep -E '^net\.ipv4\.tcp_(syncookies|timestamps|ecn)' || true
 	if command -v bpftool > /dev/null; then
 		# the object's maps carry its prefix, whoever holds them
