@@ -13,7 +13,7 @@ usage()
 	cat <<-'END'
 	usage: sudo deploy/try.sh [--rate SYNS-PER-SECOND] [--seconds N] [--ipv6]
 	  --rate     flood asked for, default 250000; what was reached is printed
-	  --seconds  length of each of the three floods, default 6
+	  --seconds  length of each of the three floods, 2 to 99, default 6
 	END
 }
 
@@ -28,9 +28,9 @@ while [ $# -gt 0 ]; do
 	-h | --help) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac
-	shift
+	[ $# = 0 ] || shift
 done
-if ! [[ $RATE =~ ^[1-9][0-9]{0,7}$ && $SECONDS_EACH =~ ^[1-9][0-9]?$ ]]; then
+if ! [[ $RATE =~ ^[1-9][0-9]{0,7}$ && $SECONDS_EACH =~ ^([2-9]|[1-9][0-9])$ ]]; then
 	usage >&2
 	exit 2
 fi
@@ -52,7 +52,10 @@ waiting()
 	local text=$1 status=0
 	shift
 	printf '  %s ' "$text"
-	"$@" > "$tmp/log" 2>&1 &
+	# in a group of its own, which is ended as a whole: what installs clears up after itself
+	set -m
+	"$@" > "$tmp/log" 2>&1 < /dev/null &
+	set +m
 	child=$!
 	while kill -0 $child 2> /dev/null; do
 		sleep 1
@@ -90,9 +93,8 @@ outside()
 	fi
 	tmp=$(mktemp -d)
 	child=
-	# All that runs inside dies with its process namespace, mounts and networks with it.
-	trap 'end_child; rm -rf "$tmp"' EXIT
-	trap 'echo; echo "stopped, all cleaned up"; exit 130' INT TERM HUP
+	trap 'end_child; give_back; rm -rf "$tmp"' EXIT
+	trap stopped INT TERM HUP
 	prepare
 	unshare --mount --pid --fork --kill-child --mount-proc --net "$BASH" "$0" \
 		--rate "$RATE" --seconds "$SECONDS_EACH" \
@@ -104,12 +106,31 @@ outside()
 	last_words
 }
 
+stopped()
+{
+	trap '' INT TERM HUP
+	echo
+	end_child
+	echo "stopped, all cleaned up"
+	exit 130
+}
+
 end_child()
 {
 	[ -n "$child" ] || return 0
-	# unshare blocks the signals that could end it but one
-	kill -KILL "$child" 2> /dev/null || true
+	# What has no group of its own is unshare, which blocks all signals but one: what runs inside
+	# dies with its process namespace, mounts and networks with it.
+	kill -TERM -- "-$child" 2> /dev/null || kill -KILL "$child" 2> /dev/null || true
 	wait "$child" 2> /dev/null || true
+	child=
+}
+
+# built as root in a user's clone: who builds there next is that user
+give_back()
+{
+	if [ -n "${SUDO_UID-}" ] && [ -d build ] && [ "$(stat -c %u .)" = "$SUDO_UID" ]; then
+		chown -R "$SUDO_UID:${SUDO_GID-}" build
+	fi
 }
 
 last_words()
@@ -132,8 +153,9 @@ make_networks()
 {
 	local end ns dev n mac peer
 	mount -t bpf bpf /sys/fs/bpf
-	mkdir -p /run/netns
-	mount -t tmpfs tmpfs /run/netns
+	# the guard's lock and the names of the namespaces are not the machine's
+	mount -t tmpfs -o mode=755 tmpfs /run
+	mkdir /run/netns
 	ip netns add visitors
 	ip netns add server
 	ip link add v0 netns visitors numtxqueues 1 numrxqueues 1 type veth \

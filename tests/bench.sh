@@ -355,6 +355,13 @@ interrupted() {
 	exit 130
 }
 
+# what `sudo make bench` built in a user's clone is that user's again
+give_back() {
+	if [ -n "${SUDO_UID-}" ] && [ "$(stat -c %u "$(dirname "$SW_BUILD")")" = "$SUDO_UID" ]; then
+		chown -R "$SUDO_UID:${SUDO_GID-}" "$SW_BUILD"
+	fi
+}
+
 if [ "${1-}" = --inside ]; then
 	T=$2
 	run_bench
@@ -363,7 +370,7 @@ fi
 need_all
 DIR=$(mktemp -d)
 CHILD=
-trap 'rm -rf "$DIR"' EXIT
+trap 'rm -rf "$DIR"; give_back' EXIT
 trap interrupted INT TERM HUP
 status=0
 unshare --mount --pid --fork --kill-child --mount-proc --net "$BASH" "$SELF" --inside "$DIR" \

@@ -81,8 +81,13 @@ if [ ! -e "$policy" ]; then
 fi
 apt=(apt-get -q -y -o DPkg::Lock::Timeout=400 -o Acquire::Retries=3)
 export DEBIAN_FRONTEND=noninteractive
-# a failed update is told only if the installation fails too: old lists may do
-"${apt[@]}" update > "$log" 2>&1 || true
+# A failed update is told only if the installation fails too: old lists may do. The lists have a lock
+# of their own, for which apt-get does not wait: a machine that has just booted may be reading them.
+for _ in $(seq 24); do
+	! "${apt[@]}" update > "$log" 2>&1 || break
+	grep -q /lists/lock "$log" || break
+	sleep 5
+done
 if ! "${apt[@]}" install --no-install-recommends "${packages[@]}" >> "$log" 2>&1; then
 	cat "$log" >&2
 	echo "tests/install.sh: could not install ${packages[*]}" >&2

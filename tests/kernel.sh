@@ -11,14 +11,14 @@
 # The guest's root is this machine's own, read-only, so what is built is there at the same
 # path. Emulated CPUs always: /dev/kvm may open and still not work in a virtual machine.
 # The kernel's package and the guest's logs are kept in build/kernel.
-# Environment: SW_BUILD (build), SW_SCALE (100 in the guest), SW_KERNEL_LIMIT (seconds, 950),
+# Environment: SW_BUILD (build), SW_SCALE (100 in the guest), SW_KERNEL_LIMIT (seconds, 1500),
 # SW_SEED (of the tests in the guest; none: the clock's).
 
 set -euo pipefail
 
 repo=$(dirname "$(dirname "$(readlink -f "$0")")")
 SW_BUILD=${SW_BUILD:-$repo/build}
-export PATH=$PATH:/usr/sbin:/sbin
+export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C # what apt-cache says is read
 usage()
 {
 	echo "usage: tests/kernel.sh {6.1|6.12}... [PATTERN]" >&2
@@ -160,7 +160,7 @@ done
 # Two network cards on one hub, joined to nothing else. What costs most under emulation is left
 # out: a second CPU (+70 %), AVX (+20 %), page table isolation.
 status=0
-timeout -k 5 "${SW_KERNEL_LIMIT:-950}" qemu-system-x86_64 -nodefaults -no-user-config \
+timeout -k 5 "${SW_KERNEL_LIMIT:-1500}" qemu-system-x86_64 -nodefaults -no-user-config \
 	-display none -no-reboot -M q35 -accel tcg -cpu Nehalem -smp 1 -m 1G \
 	-object memory-backend-memfd,id=mem,size=1G,share=on -numa node,memdev=mem \
 	-kernel "$dir/root/boot/vmlinuz-$release" -initrd "$tmp/initrd.cpio" \

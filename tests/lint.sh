@@ -248,6 +248,69 @@ options_are_told()
 	[ "$n" -gt 0 ] || echo "no option found in user/options.c"
 }
 
+# command and option, of what `synwarden COMMAND --help` says
+command_options()
+{
+	awk '
+		/^#define LIST_ARGS/ { list = 1 }
+		list { of_lists = of_lists $0; list = /\\$/ }
+		/^\t\{ "[a-z-]+", cmd_/ { split($0, part, "\""); name = part[2]; text = "" }
+		name != "" { text = text $0 }
+		name != "" && /\},$/ {
+			if (text ~ /LIST_ARGS/)
+				text = text of_lists
+			gsub(/\047[^\047]*\047/, "", text) # of another command
+			while (match(text, /--[a-z-]+/)) {
+				print name, substr(text, RSTART, RLENGTH)
+				text = substr(text, RSTART + RLENGTH)
+			}
+			name = ""
+		}
+	' user/main.c | sort -u
+}
+
+# what the page says of a command: its lines of the synopsis, and its section
+page_of()
+{
+	awk -v command="$1" '
+		function flush() { if (lines ~ "\\.Cm ([a-z| -]* )?" command "( |\n)") printf "%s", lines; lines = "" }
+		/^\.Sh/ { flush(); synopsis = /SYNOPSIS/; section = 0 }
+		/^\.Ss/ { section = $2 == command }
+		synopsis && /^\.Nm/ { flush() }
+		synopsis { lines = lines $0 "\n" }
+		section { print }
+	' deploy/synwarden.8
+}
+
+# words after COMMAND, as bash completes them
+bash_completes()
+{
+	bash -c '
+		compopt() { :; }
+		source deploy/synwarden.bash-completion
+		COMP_WORDS=(synwarden "$@" --) COMP_CWORD=$(($# + 1))
+		_synwarden
+		echo "${COMPREPLY[@]}"' bash "$@"
+}
+
+options_are_told_of_their_command()
+{
+	local command option was='' page words verb
+	while read -r command option; do
+		if [ "$command" != "$was" ]; then
+			was=$command
+			page=$(page_of "$command")
+			verb=()
+			case $command in service) verb=(add) ;; allow | deny | fail-safe) verb=(load FILE) ;; esac
+			words=" $(bash_completes "$command" "${verb[@]}") "
+		fi
+		grep -qE -- "(Fl|,) ${option#-}( |\$)" <<< "$page" ||
+			echo "$command $option: not in deploy/synwarden.8"
+		[[ $words = *" $option "* ]] || echo "$command $option: not in deploy/synwarden.bash-completion"
+	done < <(command_options)
+	[ -n "$was" ] || echo "no option of a command found in user/main.c"
+}
+
 settings()
 {
 	grep -hoE '\{ "[a-z-]+", (read|keep|take)_' user/config_*.c | cut -d'"' -f2
@@ -344,6 +407,7 @@ rule "no return or goto in a macro" macros_do_not_jump
 rule "every ABI struct has its size asserted" abi_is_asserted
 rule "every command is in the man page, the completion and a test" commands_are_told
 rule "every option is in the man page and both completions" options_are_told
+rule "every option of a command is told of it" options_are_told_of_their_command
 rule "every setting is in synwarden.conf(5) and the file that is installed" settings_are_told
 rule "the version has one home" version_is_one
 rule "every reason is in the man page" reasons_are_told

@@ -328,10 +328,10 @@ test_overdue_roll_back_is_made_by_the_next_command() { # N05 L01
 test_daemon_reloads_the_file_and_takes_back_what_is_overdue() { # N05 L01 L12
 	local daemon
 	two_files
-	start server "$T/daemon" "$SW_BIN" run --interval 1
+	start server "$T/daemon" "$SW_BIN" -v run --interval 1
 	daemon=$STARTED
-	wait_until 5 pgrep -x synwarden > /dev/null
-	sleep 0.3
+	# before that SIGHUP may end it
+	wait_until 10 grep -q 'debug: sweep' "$T/daemon" || fail "run: $(cat "$T/daemon")"
 	file one <<< 'services: [{ prefix: any, ports: 81 }]'
 	expect_in "as a reload would" "any 81" "$(guard apply --again --dry-run)"
 	kill -HUP "$daemon"

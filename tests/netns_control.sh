@@ -11,6 +11,7 @@ source "$(dirname "$(readlink -f "$0")")/netns_daemon_lib.sh"
 SOCK=/run/synwarden/control.sock
 
 ask() { sv "$PYTHON" "$HERE/ask.py" ask $SOCK "$@"; }
+hex() { od -An -v -tx1 | tr -d ' \n'; }
 raw_question() { sv "$PYTHON" "$HERE/ask.py" raw $SOCK "$1"; }
 # a member of no group but those named
 as() { sv setpriv --reuid 65534 --regid 65534 "$@"; }
@@ -59,9 +60,9 @@ test_what_is_no_question_is_refused() { # N03
 	done
 	expect_eq "services" "$before" "$(guard service list -j)"
 	expect_in "option that names a guard" '"pin":"/sys/fs/bpf/synwarden"' "$(ask status --pin /sys/fs/bpf/other)"
-	expect_in "no end of line" "error " "$(raw_question "$(printf 'x%.0s' {1..600} | xxd -p | tr -d '\n')")"
+	expect_in "no end of line" "error " "$(raw_question "$(printf 'x%.0s' {1..600} | hex)")"
 	expect_in "a zero byte" "error " "$(raw_question 7374617475730073740a)"
-	expect_in "too many words" "error " "$(raw_question "$(printf 'a\t%.0s' {1..60} | xxd -p | tr -d '\n')0a")"
+	expect_in "too many words" "error " "$(raw_question "$(printf 'a\t%.0s' {1..60} | hex)0a")"
 	expect_in "afterwards" '"armed":true' "$(ask status)"
 	daemon_down
 }

@@ -214,6 +214,7 @@ removed_and_purged() {
 	expect_eq "page of the host" alive "$(fetch "$URL")"
 	expect_eq "package" config-files "$(state_of)"
 	expect_eq "configuration" "# edited" "$(head -n 1 "$T/root/etc/synwarden/synwarden.yaml")"
+	echo secret > "$T/root/etc/synwarden/web.token"
 	deb -P synwarden || fail "purge: $(cat "$T/dpkg")"
 	rm -r "$T/root/etc/systemd/system/synwarden.service.d"
 	expect_eq "left" "" "$(find "$T/over/up" -path "$T/over/up/var/log" -prune -o \

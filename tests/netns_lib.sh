@@ -15,6 +15,10 @@
 
 set -euo pipefail
 export LC_ALL=C.UTF-8 PATH=$PATH:/usr/sbin:/sbin PYTHONDONTWRITEBYTECODE=1
+# None of these tests': proxy, language, ssh session, tmux and file modes of whoever runs them.
+unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY LANGUAGE \
+	SSH_CONNECTION SSH_CLIENT TMUX NO_COLOR
+umask 022
 
 HERE=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 SW_BUILD=${SW_BUILD:-$(dirname "$HERE")/build}
@@ -26,8 +30,7 @@ PACED=$SW_BUILD/tests/paced
 TURNS=$SW_BUILD/tests/turns
 PYTHON=/usr/bin/python3 # Debian's: python3-scapy is installed for this one
 C4=10.9.0.1 S4=10.9.0.2 C6=fd09::1 S6=fd09::2
-# Addresses no kernel answers for; the server has static neighbours for them.
-RAW4=10.9.0.77 RAW6=fd09::77
+RAW4=10.9.0.77 RAW6=fd09::77 # no kernel answers for them; the server has static neighbours
 CMAC=02:00:00:00:09:01 SMAC=02:00:00:00:09:02
 
 # family 4|6: CA and SA are the addresses of client and server, RA one nobody owns
@@ -330,9 +333,8 @@ raw_both() {
 
 fetch() { cl curl -s -S -g -m "${2:-5}" "http://$1/"; }
 
-# flood ARGS...: in the background, from the client's device to the server; flood_end waits
-# for it and prints its JSON (not in a pipe: the shell that started it must wait for it). Its counting program takes the place of the passing one, so
-# nothing else may be on its way at the begin and the end.
+# flood ARGS...: in the background, from the client's device; its counting program takes the place of
+# the passing one, so nothing may be on its way then. flood_end, in no pipe, prints its JSON.
 flood() {
 	stop "${PASS[c0]}"
 	start client "$T/flood" "$FLOOD" --dev c0 --dmac $SMAC --cpu 0 "$@"

@@ -214,10 +214,10 @@ test_daemon_keeps_sessions_in() { # P06
 	guard fail-safe port del 22
 	echo 'fail-safe: { ports: [2200] }' > "$T/file"
 	guard apply "$T/file"
-	start server "$T/daemon" env SSH_CONNECTION="198.51.100.7 50000 $S4 22" "$SW_BIN" run
+	start server "$T/daemon" env SSH_CONNECTION="198.51.100.7 50000 $S4 22" "$SW_BIN" -v run
 	DAEMON=$STARTED
-	wait_until 5 pgrep -x synwarden > /dev/null
-	sleep 0.3
+	# before that SIGHUP may end it
+	wait_until 10 grep -q 'debug: sweep' "$T/daemon" || fail "run: $(cat "$T/daemon")"
 	cat > "$T/file" <<- 'END'
 		services: [{ prefix: any, ports: 20-3000, mode: always }]
 		lists: { deny: { entries: [10.9.0.0/24, "fd09::/64"] } }

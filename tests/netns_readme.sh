@@ -72,6 +72,8 @@ steps() {
 			line = held $0
 			held = ""
 			sub(/^ +/, "", line)
+			if (line ~ /^synwarden / || line ~ /\$\(cat \/etc\/synwarden/)
+				out("x", "root alone may, and sudo is not there: " line)
 			if (line != "" && line !~ /^#/)
 				out("c", line)
 		}
@@ -224,6 +226,91 @@ test_other_pages_are_followed() { # R01 @limit=180
 		run_page "$page"
 		[ ! -e $PIN ] || guard_down
 	done
+}
+
+# --- try.sh that is stopped --------------------------------------------------------------------
+# try_begins WORDS COMMAND...: TRY is its process, once it has said WORDS or made that file
+try_begins() {
+	local words=$1
+	shift
+	"$@" > "$T/try" 2>&1 < /dev/null &
+	TRY=$!
+	wait_until 50 try_has "$words" || fail "try.sh: $(cat "$T/try")"
+}
+try_has() { [ -e "$1" ] || grep -q -- "$1" "$T/try"; }
+
+two_were_served() { [ "$(grep -c "clients served" "$T/try")" -ge 2 ]; }
+
+try_stops() {
+	local status=0
+	kill -TERM "$TRY"
+	wait "$TRY" || status=$?
+	expect_eq "exit of try.sh: $(cat "$T/try")" 130 "$status"
+	expect_in "last words" "stopped, all cleaned up" "$(tail -n 1 "$T/try")"
+}
+
+# A machine where nothing is installed, whose apt-get is the shell script read here; what is
+# written to /usr/sbin stays here.
+bare_machine() {
+	mkdir "$T/bin" "$T/over"
+	mount -t tmpfs -o mode=755 tmpfs "$T/over"
+	mkdir "$T/over/up" "$T/over/work"
+	mount -t overlay -o "lowerdir=/usr/sbin,upperdir=$T/over/up,workdir=$T/over/work" overlay /usr/sbin
+	rm -f /usr/sbin/policy-rc.d
+	printf '#!/bin/sh\n[ -e %s/installed ] && echo installed\n' "$T" > "$T/bin/dpkg-query"
+	cat > "$T/bin/apt-get"
+	chmod 755 "$T"/bin/*
+}
+
+# The file by which Debian starts no service meanwhile may not stay.
+test_try_stopped_while_it_installs() { # R01
+	printf '#!/bin/sh\n: > %s/asked\nsleep 50\n' "$T" | bare_machine
+	try_begins "$T/asked" env PATH="$T/bin:$PATH" deploy/try.sh
+	[ -e /usr/sbin/policy-rc.d ] || fail "no policy: $(cat "$T/try")"
+	try_stops
+	[ ! -e /usr/sbin/policy-rc.d ] || fail "no package may start a service any more"
+}
+
+# As on a machine that has just booted, and reads the lists by itself.
+test_install_waits_for_the_lists_of_apt() { # R01
+	bare_machine <<-END
+		#!/bin/sh
+		case "\$*" in
+		*update)
+		    [ ! -e $T/tried ] || exec touch $T/updated
+		    touch $T/tried
+		    echo "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)" >&2
+		    exit 100
+		    ;;
+		*install*) [ -e $T/updated ] && touch $T/installed ;;
+		esac
+	END
+	PATH="$T/bin:$PATH" tests/install.sh build > "$T/said" 2>&1 || fail "$(cat "$T/said")"
+	[ -e "$T/installed" ] || fail "not installed: $(cat "$T/said")"
+	expect_eq "missing now" "" "$(PATH="$T/bin:$PATH" tests/install.sh -n build)"
+}
+
+test_try_stopped_in_its_lab() { # R01
+	# built as root for somebody else: his again
+	touch "$SW_BUILD/theirs"
+	chown 4321 "$SW_BUILD/theirs"
+	# as on a machine without a guard
+	umount /run/synwarden.lock
+	rm /run/synwarden.lock
+	try_begins "Three floods" env SUDO_UID="$(stat -c %u .)" SUDO_GID="$(stat -c %g .)" \
+		deploy/try.sh --rate 20000 --seconds 2
+	wait_until 20 two_were_served || fail "try.sh: $(cat "$T/try")"
+	sleep 1.5 # in the third
+	try_stops
+	expect_eq "left at run" "" "$(find /run -name 'synwarden*')"
+	expect_eq "owner of what it built" "$(stat -c %u .)" "$(stat -c %u "$SW_BUILD/theirs")"
+	rm "$SW_BUILD/theirs"
+}
+
+test_try_takes_no_nonsense() { # R01
+	refused "no rate" 2 usage deploy/try.sh --rate
+	refused "too short for a client" 2 usage deploy/try.sh --seconds 1
+	refused "a word" 2 usage deploy/try.sh fast
 }
 
 # --- what can be seen without running ----------------------------------------------------------
