@@ -329,6 +329,22 @@ test_history_has_a_second_for_each_second() { # N04
 	daemon_down
 }
 
+history_has_syns() { [ "$(body history | jq "[.samples[].syns] | add")" -ge 800 ]; }
+
+test_history_in_mode_monitor_is_what_was_done() { # N04
+	net_up
+	guard attach s0 --xdp "$MODE" > /dev/null
+	guard service add any 80 --mode monitor
+	daemon_up
+	flood --rate 2000 --seconds 1 --dst $S4 --dport 80 --kind syn,null
+	flood_end > /dev/null
+	wait_until 5 history_has_syns || fail "$(body history)"
+	expect_ge "would have been answered" "$(packets tx_synack would_packets)" 500
+	expect_eq "answered" 0 "$(body history | jq '[.samples[].answered] | add')"
+	expect_eq "dropped" 0 "$(body history | jq '[.samples[].reasons.drop_flags // 0] | add')"
+	daemon_down
+}
+
 test_reader_that_sleeps_is_told_what_it_missed() { # N08 @limit=90
 	local told nap
 	net_up

@@ -368,4 +368,27 @@ test_services_leave_room_for_the_next_change() { # K10 L03
 	expect_eq "services" 79 "$(guard service list -j | jq length)"
 }
 
+# a later fragment that hides a TCP header, of no port
+tiny_fragment() {
+	cl "$PYTHON" - <<- END
+		from scapy.all import Ether, IP, Raw, sendp
+		sendp(Ether(dst="$SMAC") / IP(src="$C4", dst="$S4", proto=6, frag=1) / Raw(bytes(12)),
+		      iface="c0", verbose=False)
+	END
+}
+
+test_service_within_a_stricter_one_does_not_hide_it() { # H06
+	net_up
+	guard attach s0 --xdp "$MODE" > /dev/null
+	guard service add 10.0.0.0/8 443 --mode always
+	tiny_fragment
+	expect_eq "dropped" 1 "$(packets drop_fragment)"
+	guard service add 10.9.0.0/16 80 --mode off
+	tiny_fragment
+	expect_eq "dropped, with another port of it off" 2 "$(packets drop_fragment)"
+	guard service del 10.0.0.0/8 443
+	tiny_fragment
+	expect_eq "dropped, when nothing enforces" 2 "$(packets drop_fragment)"
+}
+
 run_tests "$@"

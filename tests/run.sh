@@ -280,12 +280,12 @@ lane_of()
 {
 	case $1 in
 	netns_handshake.sh) echo 1 ;;
-	netns_config.sh | netns_control.sh | netns_devices.sh | netns_life.sh | netns_lockout.sh | \
+	netns_config.sh | netns_devices.sh | netns_life.sh | netns_lockout.sh | \
 		netns_policy.sh | netns_unit.sh) echo beside-1 ;;
 	netns_conns.sh | netns_states.sh) echo 2 ;;
-	netns_attach.sh | netns_clock.sh | netns_hook.sh | netns_path.sh) echo beside-2 ;;
+	netns_attach.sh | netns_clock.sh | netns_hook.sh | netns_path.sh | netns_save.sh) echo beside-2 ;;
 	netns_readme.sh | netns_replay.sh | netns_top.sh | netns_web.sh) echo 3 ;;
-	netns_deb.sh | netns_metrics.sh) echo beside-3 ;;
+	netns_control.sh | netns_deb.sh | netns_metrics.sh) echo beside-3 ;;
 	*) echo alone ;;
 	esac
 }

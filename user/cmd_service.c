@@ -7,6 +7,7 @@
 
 #include "arming.h"
 #include "cmd.h"
+#include "facts.h"
 #include "json.h"
 #include "lockout.h"
 #include "sources.h"
@@ -180,6 +181,7 @@ static int service_list(const struct guard *g, const struct opts *o)
 {
 	struct sw_limit_hits hits[SW_MAX_SERVICES];
 	struct sw_arming arming[SW_MAX_SERVICES];
+	struct sw_gauge gauge[SW_MAX_SERVICES];
 	__u64 now_ns = clock_ns(CLOCK_MONOTONIC);
 	struct services set;
 	struct json j;
@@ -187,6 +189,8 @@ static int service_list(const struct guard *g, const struct opts *o)
 
 	if (!err)
 		err = mapio_arming(g, arming);
+	if (!err)
+		err = mapio_gauges(g, gauge);
 	if (!err)
 		err = mapio_limit_hits(g, hits);
 	if (err)
@@ -199,7 +203,7 @@ static int service_list(const struct guard *g, const struct opts *o)
 	}
 	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
 		const struct sw_service *s = &set.slot[id];
-		bool armed = arming_is_on(&arming[id], s, now_ns);
+		bool armed = service_is_armed(&arming[id], s, &gauge[id], now_ns);
 
 		if (s->port_first && o->json)
 			service_json(&j, s, id, armed, &hits[id]);

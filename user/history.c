@@ -63,7 +63,8 @@ static void take_counts(struct sample *s, const struct facts *a, const struct fa
 		};
 
 		flow_add(&s->flow, r, &delta);
-		s->reason[r] += (__u32)delta.packets;
+		/* what mode monitor let by was neither answered nor dropped */
+		s->reason[r] += (__u32)count_enforced(&delta);
 	}
 }
 
@@ -164,7 +165,7 @@ void history_json(const struct history *h, FILE *out)
 		json_object(&j, NULL);
 		json_time(&j, "time", wall_ns(s->time_ns));
 		json_u64(&j, "syns", s->flow.syns);
-		json_u64(&j, "answered", s->flow.answered);
+		json_u64(&j, "answered", s->reason[SW_TX_SYNACK]);
 		json_u64(&j, "finished", s->flow.finished);
 		json_u64(&j, "dropped", s->flow.dropped);
 		json_u64(&j, "would_drop", s->flow.would_drop);

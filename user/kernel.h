@@ -70,7 +70,7 @@ struct guard {
 	int map[MAP_ID_MAX];
 	int prog[PROG_ID_MAX];
 	enum sw_engine engine;
-	struct sw_boot boot;        /* as it was loaded with; seeds and mark are left out */
+	struct sw_boot boot;        /* as it was loaded with */
 	struct synwarden_bpf *skel; /* until it is pinned */
 };
 

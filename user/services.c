@@ -172,6 +172,31 @@ static __u32 run_at(const struct services *set, __u32 port, struct members *m, _
 	return last;
 }
 
+/* Every address of `s` is one of `wide`, too. */
+static bool is_within(const struct sw_service *s, const struct sw_service *wide)
+{
+	__u32 bytes = wide->prefix_len / 8, bits = wide->prefix_len % 8;
+	const __u8 *a = (const __u8 *)s->addr, *b = (const __u8 *)wide->addr;
+
+	return s->prefix_len >= wide->prefix_len && !memcmp(a, b, bytes) &&
+	       (!bits || !((a[bytes] ^ b[bytes]) >> (8 - bits)));
+}
+
+/* Of the services of any port on all addresses of `s`, the one with the strictest mode. */
+static __u32 strictest_around(const struct services *set, const struct sw_service *s)
+{
+	__u32 found = 0;
+
+	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
+		const struct sw_service *wide = &set->slot[id];
+
+		if (in_use(wide) && wide->prefix_len && is_within(s, wide) &&
+		    (!found || wide->mode > set->slot[found].mode))
+			found = id;
+	}
+	return found;
+}
+
 /*
  * Group 0: every guarded prefix once, for packets whose port cannot be read. They are judged
  * by the strictest mode among the services of their address.
@@ -191,11 +216,10 @@ static int layout_guarded(const struct services *set, struct layout *next)
 			continue;
 		}
 		e = entry_of(set, id, 0);
+		e.value.service = strictest_around(set, s);
 		have = find_entry(&next->prefixes, &e.key);
 		if (!have && prefix_list_add(&next->prefixes, &e))
 			return -ENOMEM;
-		if (have && s->mode > set->slot[have->value.service].mode)
-			have->value.service = id;
 	}
 	return 0;
 }
