@@ -333,6 +333,7 @@ history_has_syns() { [ "$(body history | jq "[.samples[].syns] | add")" -ge 800 
 
 test_history_in_mode_monitor_is_what_was_done() { # N04
 	net_up
+	server --port 80
 	guard attach s0 --xdp "$MODE" > /dev/null
 	guard service add any 80 --mode monitor
 	daemon_up
