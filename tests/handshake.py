@@ -405,7 +405,7 @@ def host_address(lab):
     """LAND and other addresses no wire carries: no answer."""
     v6 = ":" in lab.args.src
     sources = ["::1", "::", "ff02::1", "::ffff:10.9.0.77"] if v6 else [
-        "127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "240.1.2.3"]
+        "127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "239.1.2.3"]
     for src in [lab.args.dst] + sources:
         conn = lab.conn(src)
         conn.send_raw(SYN, conn.isn, options=rawtcp.pack_options(mss=1460))
