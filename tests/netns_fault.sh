@@ -9,9 +9,6 @@ set -euo pipefail
 # shellcheck source=tests/netns_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
 
-# Whoever runs these tests by ssh is no session of theirs.
-unset SSH_CONNECTION SSH_CLIENT
-
 # long SHORT LONG
 long() { [ "${SW_LONG-}" = 1 ] && echo "$2" || echo "$1"; }
 

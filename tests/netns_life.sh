@@ -9,9 +9,6 @@ set -euo pipefail
 # shellcheck source=tests/netns_daemon_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_daemon_lib.sh"
 
-# Whoever runs these tests by ssh is no session of theirs.
-unset SSH_CONNECTION SSH_CLIENT
-
 services() { guard service list -j | jq -r '.[].service'; }
 key_is_pending() { [ "$(guard key show -j | field pending)" = true ]; }
 

@@ -9,9 +9,6 @@ set -euo pipefail
 # shellcheck source=tests/netns_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
 
-# Whoever runs these tests by ssh is no session of theirs.
-unset SSH_CONNECTION SSH_CLIENT
-
 # fake_sshd PORT...: listens, and is called sshd
 fake_sshd() {
 	start server "$T/sshd" "$PYTHON" -c '

@@ -8,9 +8,6 @@ set -euo pipefail
 # shellcheck source=tests/netns_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
 
-# Whoever runs these tests by ssh is no session of theirs.
-unset SSH_CONNECTION SSH_CLIENT
-
 # connects ADDRESS [SECONDS [PORT]]: a new connection from it, to the server's of its family
 connects() {
 	local to=$S4

@@ -15,7 +15,6 @@
 set -euo pipefail
 # shellcheck source=tests/netns_lib.sh
 source "$(dirname "$(readlink -f "$0")")/netns_lib.sh"
-unset SSH_CONNECTION SSH_CLIENT
 cd "$HERE/.."
 
 PAGES=(README.md deploy/doc/*.md)

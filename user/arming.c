@@ -126,11 +126,14 @@ const char *arming_text(const struct sw_service *s, char buf[ARMING_TEXT])
 	return buf;
 }
 
-bool arming_is_on(const struct sw_arming *a, const struct sw_service *s, __u64 now_ns)
+bool arming_is_on(const struct sw_arming *a, const struct sw_service *s,
+		  const struct sw_gauge *gauge, __u64 now_ns)
 {
 	__s64 quiet_ns = (__s64)(now_ns - a->above_ns);
+	__u32 mark = s->mode == SW_MODE_OFF ? 0 : s->lower.half_open;
 
-	return a->armed && quiet_ns < (__s64)s->hold_s * 1000000000 + (1LL << SW_ARM_SHIFT);
+	return a->armed && (quiet_ns < (__s64)s->hold_s * 1000000000 + (1LL << SW_ARM_SHIFT) ||
+			    (mark && (__s64)gauge->conns[SW_SYN_RECEIVED] >= (__s64)mark));
 }
 
 const char *arming_cause(__u8 cause)
@@ -139,11 +142,11 @@ const char *arming_cause(__u8 cause)
 }
 
 __u64 arming_attack_end(const struct sw_attack *t, const struct sw_arming *a,
-			const struct sw_service *s, __u64 now_ns)
+			const struct sw_service *s, const struct sw_gauge *gauge, __u64 now_ns)
 {
 	if (t->end_ns)
 		return t->end_ns;
 	if (!a->armed || a->since_ns != t->start_ns)
 		return t->start_ns; /* cut short: it was forgotten by a restart of the guard */
-	return arming_is_on(a, s, now_ns) ? 0 : a->above_ns;
+	return arming_is_on(a, s, gauge, now_ns) ? 0 : a->above_ns;
 }

@@ -18,12 +18,16 @@
 int arming_read(const char *word, struct sw_service *s, struct text_why *why);
 const char *arming_text(const struct sw_service *s, char buf[ARMING_TEXT]);
 
-/* The programs disarm with the next SYN; until one comes, the time alone tells. */
-bool arming_is_on(const struct sw_arming *a, const struct sw_service *s, __u64 now_ns);
+/*
+ * Is it under attack, by the programs' own judgement? They look with the next SYN, and half-open
+ * connections at the lower mark keep it armed then, however long ago the last one was.
+ */
+bool arming_is_on(const struct sw_arming *a, const struct sw_service *s,
+		  const struct sw_gauge *gauge, __u64 now_ns);
 
 const char *arming_cause(__u8 cause);
 /* When an attack on service `s` ended, 0: it goes on. */
 __u64 arming_attack_end(const struct sw_attack *t, const struct sw_arming *a,
-			const struct sw_service *s, __u64 now_ns);
+			const struct sw_service *s, const struct sw_gauge *gauge, __u64 now_ns);
 
 #endif /* SW_ARMING_H */

@@ -6,7 +6,6 @@
 
 #include "arming.h"
 #include "cmd.h"
-#include "facts.h"
 #include "json.h"
 #include "util.h"
 
@@ -31,13 +30,8 @@ static __u64 end_of(const struct history *h, const struct sw_attack *t)
 {
 	__u32 id = t->service % SW_MAX_SERVICES;
 
-	const struct sw_arming *a = &h->arming[id];
-	const struct sw_service *s = &h->services.slot[id];
-
-	if (!t->end_ns && a->since_ns == t->start_ns &&
-	    service_is_armed(a, s, &h->gauge[id], h->now_ns))
-		return 0;
-	return arming_attack_end(t, a, s, h->now_ns);
+	return arming_attack_end(t, &h->arming[id], &h->services.slot[id], &h->gauge[id],
+				 h->now_ns);
 }
 
 static void print_json(const struct history *h, const struct sw_attack *t, struct json *j)

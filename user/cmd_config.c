@@ -252,10 +252,10 @@ static int save(const struct guard *g, const char *path, int *lock)
 		err = compose(&running, strcmp(path, "-") ? path : "", &text, &len);
 	if (err)
 		return err;
-	if (!strcmp(path, "-"))
+	if (!strcmp(path, "-")) {
 		lock_release(lock);
-	if (!strcmp(path, "-"))
 		return fwrite(text, 1, len, stdout) == len ? 0 : -EIO;
+	}
 	err = replace_file(path, text, len);
 	/* what was applied, if it was this file, was changed by nobody else */
 	if (!err)

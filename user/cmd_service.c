@@ -7,7 +7,6 @@
 
 #include "arming.h"
 #include "cmd.h"
-#include "facts.h"
 #include "json.h"
 #include "lockout.h"
 #include "sources.h"
@@ -203,7 +202,7 @@ static int service_list(const struct guard *g, const struct opts *o)
 	}
 	for (__u32 id = 1; id < SW_MAX_SERVICES; id++) {
 		const struct sw_service *s = &set.slot[id];
-		bool armed = service_is_armed(&arming[id], s, &gauge[id], now_ns);
+		bool armed = arming_is_on(&arming[id], s, &gauge[id], now_ns);
 
 		if (s->port_first && o->json)
 			service_json(&j, s, id, armed, &hits[id]);

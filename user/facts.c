@@ -124,17 +124,8 @@ void facts_flow(const struct facts *f, __u32 service, struct flow *flow)
 				flow_add(flow, r, &f->count[id][r]);
 }
 
-bool service_is_armed(const struct sw_arming *a, const struct sw_service *s,
-		      const struct sw_gauge *gauge, __u64 now_ns)
-{
-	__u32 mark = s->mode == SW_MODE_OFF ? 0 : s->lower.half_open;
-
-	return arming_is_on(a, s, now_ns) ||
-	       (a->armed && mark && (__s64)gauge->conns[SW_SYN_RECEIVED] >= (__s64)mark);
-}
-
 bool facts_armed(const struct facts *f, __u32 service)
 {
-	return service_is_armed(&f->arming[service], &f->services.slot[service], &f->gauge[service],
-				f->taken_ns);
+	return arming_is_on(&f->arming[service], &f->services.slot[service], &f->gauge[service],
+			    f->taken_ns);
 }

@@ -55,12 +55,7 @@ struct flow {
 void flow_add(struct flow *flow, enum sw_reason r, const struct sw_count *c);
 void facts_flow(const struct facts *f, __u32 service, struct flow *flow);
 
-/*
- * Is it under attack, by the programs' own judgement? They look with the next SYN, and half-open
- * connections at the lower mark keep it armed then, however long ago the last one was.
- */
-bool service_is_armed(const struct sw_arming *a, const struct sw_service *s,
-		      const struct sw_gauge *gauge, __u64 now_ns);
+/* arming_is_on() of it. */
 bool facts_armed(const struct facts *f, __u32 service);
 static inline bool facts_is_service(const struct facts *f, __u32 id)
 {

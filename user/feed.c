@@ -8,6 +8,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "arming.h"
 #include "attack.h"
 #include "control.h"
 #include "feed.h"
@@ -68,8 +69,8 @@ static bool is_armed_since(const struct guard *g, __u32 service, __u64 since_ns)
 	    mapio_services(g, &set))
 		return false;
 	return arming[service].since_ns == since_ns &&
-	       service_is_armed(&arming[service], &set.slot[service], &gauge[service],
-				clock_ns(CLOCK_MONOTONIC));
+	       arming_is_on(&arming[service], &set.slot[service], &gauge[service],
+			    clock_ns(CLOCK_MONOTONIC));
 }
 
 /*

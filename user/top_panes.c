@@ -123,9 +123,8 @@ static void draw_attack(const struct top_screen *s, int y, const struct top_samp
 {
 	const struct facts *f = &at->facts;
 	__u32 id = t->service % SW_MAX_SERVICES;
-	bool on = !t->end_ns && f->arming[id].since_ns == t->start_ns && facts_armed(f, id);
-	__u64 end = on ? 0 :
-			 arming_attack_end(t, &f->arming[id], &f->services.slot[id], f->taken_ns);
+	__u64 end = arming_attack_end(t, &f->arming[id], &f->services.slot[id], &f->gauge[id],
+				      f->taken_ns);
 	char service[TEXT_SERVICE] = "deleted", length[TEXT_AGE], peak[TOP_NUMBER],
 	     half[TOP_NUMBER];
 	time_t start = (time_t)(wall_ns(t->start_ns) / 1000000000),
